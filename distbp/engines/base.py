@@ -1,0 +1,72 @@
+"""What an engine is: it turns one part of a batch into that part's gradients."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+from distbp.data.part import Part
+
+Loss = Callable[[Any, Any], "tuple[Tensor, int | Tensor] | Tensor"]
+"""``loss(output, target)``: the sum over the examples and their count, or a mean over the examples."""
+
+Metrics = Callable[[Any, Any], Mapping[str, Tensor]]
+"""``metrics(output, target)``: sums over the examples, by name; each is later divided by the count of examples."""
+
+
+@dataclass
+class Destination:
+    """Where the gradients of one part go: for each parameter, by name, a tensor of its shape.
+
+    The first write within a part overwrites (no zeroing); with ``add`` every write adds, as the later micro-batches of
+    a part do. An engine calls ``complete(name)`` when no write to that gradient will follow.
+    """
+
+    gradients: Mapping[str, Tensor]
+    add: bool = False
+    complete: Callable[[str], None] = lambda _name: None
+
+
+@dataclass
+class Outcome:
+    """What one part gave besides its gradients."""
+
+    loss_sum: Tensor  # () the sum of the loss over the part's examples
+    count: int | Tensor  # what the sum is later divided by, summed over all parts
+    metric_sums: Mapping[str, Tensor] = field(default_factory=dict)
+    buffer_deltas: Mapping[str, Tensor] = field(default_factory=dict)  # new - old of each float buffer that moved
+    state: Any = None  # carried from a part of one step to the same part of the next
+    rows: Mapping[str, Any] = field(default_factory=dict)  # sparse gradients, by parameter
+
+
+class Engine(ABC):
+    """The local backward pass of one worker: part by part, each part into its own destination.
+
+    The module's parameters are read where they are at the call. Between parts an engine keeps nothing but programs and
+    memory that it may use again. Both engines leave the module's float buffers as they were, and report the change.
+    """
+
+    name: str
+
+    def __init__(self, module: nn.Module, loss: Loss, *, metrics: Metrics | None = None) -> None:
+        self.module = module
+        self.loss = loss
+        self.metrics = metrics
+
+    @property
+    @abstractmethod
+    def emissions(self) -> Sequence[str]:
+        """The names of the trainable parameters in the order in which their gradients complete.
+
+        Known once ``prepare`` has seen an example.
+        """
+
+    @abstractmethod
+    def prepare(self, example: Part) -> None:
+        """Make ready for parts of this shape. Only shapes and dtypes of the example count."""
+
+    @abstractmethod
+    def gradients(self, part: Part, destination: Destination, state: Any = None) -> Outcome:
+        """The sum over the part's examples of each gradient, into ``destination``. An empty part writes zeros."""

@@ -1,0 +1,44 @@
+"""The two ways a job can end badly: the request was wrong, or the job failed while it ran.
+
+Both carry one line for the user. The exit code belongs to the class, so that every launcher answers alike.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class DistbpError(Exception):
+    """Base of the errors that end a job with one line and an exit code of their own."""
+
+    exit_code = 1
+
+
+class RequestError(DistbpError, ValueError):
+    """The request is wrong (configuration, data, label, checkpoint): exit code 2.
+
+    ``RequestError("optimizer.lr", -1, "a number greater than 0")`` reads
+    ``optimizer.lr=-1: a number greater than 0 is allowed``.
+    """
+
+    exit_code = 2
+
+    def __init__(self, key: str, value: object, allowed: str, *, nearest: str | None = None) -> None:
+        self.key, self.value, self.allowed, self.nearest = key, value, allowed, nearest
+        hint = f"; nearest: {nearest}" if nearest else ""
+        super().__init__(f"{key}={value}: {allowed}{hint}")
+
+
+class JobError(DistbpError, RuntimeError):
+    """The job failed while it ran (worker lost, hang, ranks disagree, not a number): exit code 3."""
+
+    exit_code = 3
+
+    def __init__(self, cause: str, *, rank: int, step: int, phase: str) -> None:
+        self.cause, self.rank, self.step, self.phase = cause, rank, step, phase
+        super().__init__(f"rank {rank} failed at step {step} in phase {phase}: {cause}")
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name closest in spelling to ``name``, or None if none is close."""
+    close = get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return close[0] if close else None

@@ -1,0 +1,1 @@
+"""From gradients to a trained model: the step, the optimizer, the checkpoint."""

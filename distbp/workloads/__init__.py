@@ -1,0 +1,1 @@
+"""What is trained: ordinary modules with their loss, their data and their metrics."""
