@@ -5,6 +5,7 @@ Both carry one line for the user. The exit code belongs to the class, so that ev
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Any
 
 
 class DistbpError(Exception):
@@ -27,6 +28,15 @@ class RequestError(DistbpError, ValueError):
         hint = f"; nearest: {nearest}" if nearest else ""
         super().__init__(f"{key}={value}: {allowed}{hint}")
 
+    def as_json(self) -> dict[str, Any]:
+        """The error's fields, for another process to raise it again."""
+        return {"key": self.key, "value": str(self.value), "allowed": self.allowed, "nearest": self.nearest}
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> "RequestError":
+        """The error whose ``as_json`` these fields are."""
+        return cls(fields["key"], fields["value"], fields["allowed"], nearest=fields["nearest"])
+
 
 class JobError(DistbpError, RuntimeError):
     """The job failed while it ran (worker lost, hang, ranks disagree, not a number): exit code 3."""
@@ -36,6 +46,15 @@ class JobError(DistbpError, RuntimeError):
     def __init__(self, cause: str, *, rank: int, step: int, phase: str) -> None:
         self.cause, self.rank, self.step, self.phase = cause, rank, step, phase
         super().__init__(f"rank {rank} failed at step {step} in phase {phase}: {cause}")
+
+    def as_json(self) -> dict[str, Any]:
+        """The error's fields, for another process to raise it again."""
+        return {"cause": self.cause, "rank": self.rank, "step": self.step, "phase": self.phase}
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> "JobError":
+        """The error whose ``as_json`` these fields are."""
+        return cls(fields["cause"], rank=fields["rank"], step=fields["step"], phase=fields["phase"])
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

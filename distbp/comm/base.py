@@ -140,7 +140,8 @@ class Communicator(ABC):
         padded = torch.zeros(longest, dtype=torch.uint8, device=self.device)
         padded[: text.numel()] = text
         self.all_gather(texts, padded, name=name).wait()
-        return [decode(block[:length]) for block, length in zip(texts.split(longest), lengths.tolist(), strict=True)]
+        blocks = zip(texts.view(self.size, -1), lengths.tolist(), strict=True)
+        return [decode(block[:length]) for block, length in blocks]
 
     def _track(self, work: Work) -> Work:
         if work is DONE:

@@ -1,9 +1,15 @@
 """One part of a global batch: the unit of work, and one leaf of the tree of sums."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
+
+from distbp.data import order
+
+ALIGNMENT = 64  # bytes: a cache line, and the widest vector of a CPU
 
 
 @dataclass(frozen=True)
@@ -15,5 +21,55 @@ class Part:
 
     index: int
     inputs: tuple[Tensor, ...]
-    target: Any  # a tensor, or whatever the loss takes
+    target: Any  # a tensor, or whatever the loss takes: tuples, lists and dictionaries of tensors
     draws: int
+
+    def __len__(self) -> int:
+        return len(self.inputs[0])
+
+
+def pieces(part: Part, micro_batches: int, min_part: int = 1) -> list[Part]:
+    """``part`` cut into at most ``micro_batches`` consecutive micro-batches, as a batch is cut into parts.
+
+    None is empty and, where the part has ``min_part`` samples, none is smaller. Each draws from a key of its own.
+    """
+    if micro_batches == 1:
+        return [part]
+    cuts = [cut for cut in order.parts(len(part), micro_batches, min_part) if cut]
+    return [_piece(part, number, cut) for number, cut in enumerate(cuts)]
+
+
+def placed(value: Any, device: torch.device) -> Any:
+    """A fresh copy of every tensor in ``value`` on ``device``: contiguous, beginning on a 64-byte boundary.
+
+    The bits of a kernel may depend on where its operands begin, so a slice of a larger batch is moved to where the
+    same samples would lie if they had been loaded alone.
+    """
+    return _each(value, lambda tensor: _placed(tensor, device))
+
+
+def _piece(part: Part, number: int, cut: range) -> Part:
+    def slices(value: Any) -> Any:
+        return _each(value, lambda tensor: _placed(tensor[cut.start : cut.stop], tensor.device))
+
+    return Part(part.index, slices(part.inputs), slices(part.target), order.key(part.draws, number))
+
+
+def _placed(tensor: Tensor, device: torch.device) -> Tensor:
+    copy = torch.empty(tensor.shape, dtype=tensor.dtype, device=device).copy_(tensor)
+    assert copy.data_ptr() % ALIGNMENT == 0, "torch allocates on 64-byte boundaries"
+    return copy
+
+
+def _each(value: Any, function: Callable[[Tensor], Tensor]) -> Any:
+    """``value`` with ``function`` applied to each tensor in its tuples, lists and dictionaries."""
+    if isinstance(value, Tensor):
+        return function(value)
+    if isinstance(value, dict):
+        return {name: _each(item, function) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_each(item, function) for item in value]
+    if isinstance(value, tuple):
+        items = [_each(item, function) for item in value]
+        return tuple(items) if type(value) is tuple else type(value)(*items)  # or a named one
+    return value

@@ -63,6 +63,16 @@ class Engine(ABC):
         Known once ``prepare`` has seen an example.
         """
 
+    @property
+    def moving(self) -> Sequence[str]:
+        """The names of the buffers that a training pass changes (running statistics), known after ``prepare``."""
+        return ()
+
+    @property
+    def source(self) -> str:
+        """The Python source of the passes, known after ``prepare``; empty for an engine that writes none."""
+        return ""
+
     @abstractmethod
     def prepare(self, example: Part) -> None:
         """Make ready for parts of this shape. Only shapes and dtypes of the example count."""

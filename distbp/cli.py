@@ -1,0 +1,193 @@
+"""The command line: ``distbp VERB key=value ...``, entered through Hydra, ended by one line and an exit code."""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from distbp import launcher, usage
+from distbp.arguments import Arguments
+from distbp.comm.world import World
+from distbp.config import Loader, plain, search_path, word
+from distbp.data.sources import Listed, fetch, listing
+from distbp.errors import DistbpError, RequestError, nearest
+from distbp.refusal import MISSING
+from distbp.schema import Request, from_config
+
+INTERRUPTED = 128 + 2  # SIGINT, as a shell says it
+READER_LEFT = 128 + 13  # SIGPIPE
+PLACEMENT = ("workers", "comm", "device", "threads", "run_dir", "resume", "resume_allow", "output")
+"""Keys that say where a job runs and from where: an evaluation does not take them over from the run."""
+
+
+class Ended(BaseException):
+    """A job ended badly. It is no Exception, so that no launcher of Hydra's goes on to the next job of a sweep."""
+
+    def __init__(self, line: str, exit_code: int) -> None:
+        super().__init__(line, exit_code)
+        self.line, self.exit_code = line, exit_code
+
+
+class Task:
+    """What Hydra calls with the configuration of each job."""
+
+    def __init__(self, verb: str, world: World) -> None:
+        self.verb, self.world = verb, world
+
+    def __call__(self, config: DictConfig) -> float | None:
+        """Run the job; its main figure, the first metric, is what a sweeper sees."""
+        try:
+            result = launcher.run(self.verb, job(config), self.world)
+        except DistbpError as error:
+            raise Ended(str(error), error.exit_code) from error
+        return next(iter(result.get("metrics", {}).values()), None)
+
+
+def job(config: DictConfig) -> Request:
+    """The request of the job that Hydra is about to run. A job of a multirun has a folder of its own."""
+    hydra = HydraConfig.get()
+    request = from_config(plain(config), list(hydra.overrides.task))
+    if hydra.mode is not RunMode.MULTIRUN:
+        return request
+    print(f"job {hydra.job.num}:", *hydra.overrides.task, flush=True)
+    return request.model_copy(update={"run_dir": str(Path(hydra.sweep.dir) / hydra.sweep.subdir)})
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Answer ``argv`` and return the exit code. Under a launcher rank 0 alone reads it and speaks."""
+    try:
+        world = World.detect()
+    except RequestError as error:
+        return refuse(str(error), error.exit_code)
+    if world.rank > 0:
+        return launcher.follow(world)
+    exit_code = 1
+    try:
+        exit_code = answer(sys.argv[1:] if argv is None else argv, world)
+    finally:
+        if world.launcher != "none":
+            launcher.finish(world, exit_code)
+    return exit_code
+
+
+def answer(argv: Sequence[str], world: World) -> int:
+    """Do what ``argv`` says; say in one line what was wrong; return the exit code."""
+    try:
+        act(Arguments.parse(argv), world)
+        sys.stdout.flush()
+    except DistbpError as error:
+        return refuse(str(error), error.exit_code)
+    except Ended as ended:
+        return refuse(ended.line, ended.exit_code)
+    except (HydraException, OmegaConfBaseException) as error:  # of plugins, and of what --cfg resolves
+        return refuse(str(error), RequestError.exit_code)
+    except SystemExit as stop:  # of the launcher, which was told to stop, or of Hydra's own options
+        return stop.code if isinstance(stop.code, int) else 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still in the buffer has no reader
+        return READER_LEFT
+    return 0
+
+
+def refuse(line: str, exit_code: int) -> int:
+    """Say what was wrong with the request in one line, or how the job failed."""
+    print("distbp: error:", " ".join(line.split()) if exit_code == RequestError.exit_code else line, file=sys.stderr)
+    return exit_code
+
+
+def act(arguments: Arguments, world: World) -> None:
+    """Show what an option asks for, or do the verb."""
+    loader = Loader(search_path(arguments.config_dir))
+    name, overrides, hydra = arguments.config_name, arguments.overrides, Hydra("distbp", loader)
+    if arguments.version:
+        print("distbp", version("distbp"))
+    elif arguments.help:
+        print(usage.text(loader, name))
+    elif arguments.hydra_help:
+        hydra.hydra_help(name, get_args_parser(), arguments)
+    elif arguments.info:
+        hydra.show_info(arguments.info, name, overrides)
+    elif arguments.cfg:
+        hydra.show_cfg(name, overrides, arguments.cfg, package=None, resolve=arguments.resolve)
+    elif arguments.verb == "data":
+        config = hydra.compose_config(name, overrides, RunMode.RUN)
+        data(arguments.operands, from_config(plain(config), overrides))
+    else:
+        if arguments.verb == "evaluate":
+            overrides = [*of_checkpoint(overrides), *overrides]
+        run(hydra, arguments, overrides, Task(arguments.verb, world))
+
+
+def run(hydra: Hydra, arguments: Arguments, overrides: list[str], task: Task) -> None:
+    """Run one job, or with -m one for each choice of values."""
+    if not arguments.multirun:
+        hydra.run(arguments.config_name, task, overrides, with_log_configuration=False)
+        return
+    overrides = [*overrides, "hydra.mode=MULTIRUN"]
+    try:
+        hydra.multirun(arguments.config_name, task, overrides, with_log_configuration=False)
+    except OSError as error:
+        raise RequestError(
+            "run_dir", error.filename, f"a folder that can be written is needed ({error.strerror})"
+        ) from error
+
+
+def of_checkpoint(overrides: list[str]) -> list[str]:
+    """The overrides of the run whose checkpoint ``resume`` names, where ``overrides`` do not say otherwise."""
+    from distbp.training.checkpoint import overrides_of
+
+    given = {parsed.key: parsed.values for parsed in map(word, overrides)}
+    resume, run_dir = given.get("resume", (None,)), given.get("run_dir", (None,))
+    if len(resume) > 1 or not isinstance(resume[0], str):
+        allowed = "evaluate needs one checkpoint: resume=PATH, or resume=latest and run_dir=PATH"
+        raise RequestError("resume", MISSING if resume == (None,) else resume, allowed)
+    recorded = overrides_of(resume[0], run_dir[0] and str(run_dir[0]))
+    keys = [word(line).key for line in recorded]
+    return [
+        line
+        for key, line in zip(keys, recorded, strict=True)
+        if key not in given and key.split(".")[0] not in PLACEMENT
+    ]
+
+
+def data(operands: Sequence[str], request: Request) -> None:
+    """``data list`` and ``data fetch NAME``: what can be fetched, and fetching it."""
+    match list(operands):
+        case ["list"]:
+            write("\n".join(map(described, listing(request.data.cache))), request)
+        case ["fetch", name]:
+            write(str(fetch(name, request.data.cache, lambda line: print(line, file=sys.stderr))), request)
+        case _:
+            words = " ".join(operands)
+            close = nearest(words.split(" ")[0], ["list", "fetch"])
+            raise RequestError("data", words or MISSING, "list or fetch NAME is allowed", nearest=close)
+
+
+def described(source: Listed) -> str:
+    """A data set, in three lines."""
+    where = "cached" if source.cached else "not cached"
+    return f"{source.name}  {source.version}  {source.size:,} bytes  {where}\n  {source.about}\n  {source.licence}"
+
+
+def write(text: str, request: Request) -> None:
+    """Print ``text``, or put it into the file that ``output`` names."""
+    if request.output is None:
+        print(text)
+        return
+    try:
+        Path(request.output).write_text(text + "\n")
+    except OSError as error:
+        raise RequestError(
+            "output", request.output, f"a file that can be written is needed ({error.strerror})"
+        ) from error

@@ -1,0 +1,111 @@
+"""From a launch to a communicator: which transport joins the workers, on which device, and how they find each other."""
+
+import os
+import secrets
+import socket
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from distbp.comm import torch_dist
+from distbp.comm import world as environment
+from distbp.comm.base import Communicator
+from distbp.comm.channel import Channel
+from distbp.comm.channel_store import StoreChannel
+from distbp.comm.local import LocalCommunicator
+from distbp.comm.mpi import MpiCommunicator
+from distbp.comm.torch_dist import Store, TorchCommunicator
+from distbp.comm.world import World
+from distbp.errors import RequestError
+
+Kind = Literal["auto", "local", "mpi", "torch"]
+GRACE = 10.0  # s beyond comm.timeout for torch's own time-out: the watch, which knows the names, speaks first
+
+
+def join(world: World, channel: Channel, *, kind: Kind, device: str, timeout: float) -> Communicator:
+    """Join the workers of ``world`` in a communicator for tensors on ``device``: "cpu", "cuda" or "auto".
+
+    Every rank calls it, as often as it likes, each time after closing the communicator before. ``timeout`` (seconds)
+    is for one collective. RequestError where the launcher, the transport and the device do not fit.
+    """
+    place = own_device(channel, device)
+    chosen = choose(world, kind, place.type)
+    if chosen == "local":
+        return LocalCommunicator(place)
+    if chosen == "mpi":
+        return MpiCommunicator(world)
+    store = _meeting(world, channel)
+    return TorchCommunicator(store, world.rank, world.size, device=place, timeout=timeout + GRACE)
+
+
+def choose(world: World, kind: Kind, device: str) -> Kind:
+    """The transport that ``kind`` means in this world. RequestError where it cannot be had."""
+    if kind == "auto":
+        return _best(world, device)
+    if kind == "local" and world.size > 1:
+        raise RequestError("comm", kind, f"auto, mpi or torch, with {world.size} workers")
+    if kind == "mpi" and world.launcher == "torchrun":
+        raise RequestError("comm", kind, "auto or torch under torchrun; mpirun or srun starts workers for mpi")
+    if kind == "mpi" and device == "cuda":
+        raise RequestError("comm", kind, "auto or torch with device=cuda: GPUs are joined by NCCL")
+    return kind
+
+
+def _best(world: World, device: str) -> Kind:
+    if world.size == 1:
+        return "local"
+    return "torch" if device == "cuda" or world.launcher == "torchrun" else "mpi"
+
+
+def own_device(channel: Channel, device: str) -> torch.device:
+    """The device of this rank: its GPU by local rank, or the CPU; "auto" is a GPU where every rank has one.
+
+    RequestError, on every rank alike, where "cuda" is asked for and a rank has no GPU of its own.
+    """
+    if device == "cpu":
+        return torch.device("cpu")
+    index, identity = _own_gpu(channel.world.local_rank)
+    gpus = channel.gather(f"{socket.gethostname()} {identity}" if identity else None)
+    if device == "auto" and None in gpus:
+        return torch.device("cpu")
+    refuse_gpus(gpus)
+    return torch.device("cuda", index)
+
+
+def _own_gpu(local_rank: int) -> tuple[int, str]:
+    """The index and the identity of this rank's GPU; a launcher may show each rank only one. ("" where none is.)"""
+    if not torch.cuda.is_available():
+        return 0, ""
+    index = local_rank % torch.cuda.device_count()
+    return index, str(torch.cuda.get_device_properties(index).uuid)
+
+
+def refuse_gpus(gpus: Sequence[str | None]) -> None:
+    """RequestError where a rank has no GPU (None), or two ranks have the same."""
+    if None in gpus:
+        raise RequestError("device", "cuda", f"cpu or auto: torch finds no GPU for rank {gpus.index(None)}")
+    if len(set(gpus)) < len(gpus):
+        raise RequestError("workers", len(gpus), f"at most one for each GPU, of which there are {len(set(gpus))}")
+
+
+def _meeting(world: World, channel: Channel) -> Store:
+    """Where the ranks exchange addresses: a store of this job's own, which rank 0 tells the others."""
+    environment.prepare_gloo(world)
+    if isinstance(channel, StoreChannel):
+        return torch_dist.within(channel.store, channel.broadcast(secrets.token_hex(8)))
+    if world.one_node:
+        return torch_dist.file_store(Path(channel.broadcast(_new_file(world))), world.size)
+    hosted = torch_dist.host_store() if world.rank == 0 else None
+    address = channel.broadcast([socket.gethostname(), hosted.port] if hosted else None)
+    return hosted or torch_dist.reach_store(*address)
+
+
+def _new_file(world: World) -> str | None:
+    if world.rank != 0:
+        return None
+    descriptor, path = tempfile.mkstemp(prefix="distbp-store-")
+    os.close(descriptor)
+    return path

@@ -1,0 +1,154 @@
+"""The watch of one worker: a thread that ends it when the job cannot go on.
+
+The main thread may sit in a collective that will never complete, where no Python code of it runs. The watch looks
+around ten times a second: has the launcher gone, was this worker told to stop, is a peer on this node dead, has one
+failed, has a collective taken too long? Then it says so once for the node, with rank, step and phase, and exits.
+"""
+
+import ctypes
+import os
+import select
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from distbp.comm.board import Board, State
+from distbp.errors import JobError
+
+INTERVAL = 0.1  # s between looks
+PATIENCE = 1.0  # s in which a lost peer shows itself after a signal or a broken connection
+PR_SET_PDEATHSIG = 1
+
+
+class Watch:
+    """Watches over this worker from ``start`` to ``stop``; ``say(error)`` is called at most once a node."""
+
+    def __init__(self, board: Board, *, timeout: float, say: Callable[[JobError], None]) -> None:
+        self.board = board
+        self.timeout = timeout
+        self.say = say
+        self._parent = os.getppid()
+        self._wake, self._signals = os.pipe()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._look_around, name="distbp-watch", daemon=True)
+        self._before: dict[int, object] = {}
+        self._wakeup_before = -1
+
+    def start(self) -> None:
+        """Take SIGTERM, ask for it when the parent dies, and begin to look around. From the main thread."""
+        os.set_blocking(self._signals, False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._before[number] = signal.signal(number, lambda _number, _frame: None)
+        self._wakeup_before = signal.set_wakeup_fd(self._signals, warn_on_full_buffer=False)
+        die_with_parent()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """The job is done: look no more, and leave the signals as they were."""
+        self.board.end(State.FINISHED)
+        self._stopped.set()
+        self._thread.join()
+        signal.set_wakeup_fd(self._wakeup_before)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+        os.close(self._wake)
+        os.close(self._signals)
+
+    def end(self, error: JobError, *, detail: str = "") -> None:
+        """This worker has failed: say so for the node, and exit. A peer's loss that caused it is the better news."""
+        if self.board.read(self.board.rank).waiting:
+            self._await(self._lost)
+        self._exit(error, detail=detail)
+
+    def _look_around(self) -> None:
+        while not self._stopped.is_set():
+            ready, _, _ = select.select([self._wake], [], [], INTERVAL)
+            if ready:
+                self._signalled(os.read(self._wake, 1)[0])
+            for look in (self._orphaned, self._lost, self._late):
+                error = look()
+                if error and not self._stopped.is_set():
+                    self._exit(error)
+
+    def _signalled(self, number: int) -> None:
+        """A launcher that ends its workers has a reason, which is the better news; else this is a plain stop."""
+        self._await(self._orphaned, self._lost)
+        if not self._stopped.is_set():
+            self.board.end(State.FINISHED)
+            leave(128 + number)
+
+    def _await(self, *looks: Callable[[], JobError | None]) -> None:
+        """Give a loss that is under way the time to show itself, and end with it."""
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until and not self._stopped.is_set():
+            for look in looks:
+                if error := look():
+                    self._exit(error)
+            time.sleep(INTERVAL / 10)
+
+    def _orphaned(self) -> JobError | None:
+        if os.getppid() == self._parent:
+            return None
+        return self._error(self.board.rank, f"its launcher (process {self._parent}) is gone")
+
+    def _lost(self) -> JobError | None:
+        for rank in self.board.ranks:
+            row = self.board.read(rank)
+            if row.state == State.FAILED and rank != self.board.rank:
+                return self._error(rank, "it failed")
+            if row.state == State.RUNNING and not alive(row.pid):
+                return self._error(rank, f"process {row.pid} is gone (killed, or out of memory)")
+        return None
+
+    def _late(self) -> JobError | None:
+        mine = self.board.read(self.board.rank)
+        if not mine.waiting or time.monotonic() - mine.since < self.timeout:
+            return None
+        rows = {rank: self.board.read(rank) for rank in self.board.ranks}
+        late = min(rows, key=lambda rank: rows[rank].collectives)
+        if rows[late].collectives == mine.collectives:
+            return self._error(self.board.rank, f"a collective took longer than comm.timeout={self.timeout:g} s")
+        return self._error(late, f"it did not arrive within comm.timeout={self.timeout:g} s")
+
+    def _error(self, rank: int, cause: str) -> JobError:
+        row = self.board.read(rank)
+        return JobError(cause, rank=rank, step=row.step, phase=row.phase)
+
+    def _exit(self, error: JobError, *, detail: str = "") -> None:
+        """Say it, if nobody on this node has yet, and end this process at once."""
+        if self.board.claim():
+            if detail:
+                sys.stderr.write(detail)
+            self.say(error)
+        self.board.end(State.FAILED)
+        leave(error.exit_code)
+
+
+def leave(exit_code: int) -> None:
+    """End this process now. No exit handler runs: MPI's would wait for peers that never come."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(exit_code)
+
+
+def die_with_parent() -> None:
+    """Have the kernel send SIGTERM to this process when its parent dies (Linux; elsewhere the watch alone sees it)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def alive(pid: int) -> bool:
+    """Whether the process runs: it exists, and is not a zombie."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return sys.platform != "linux"

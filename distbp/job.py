@@ -1,0 +1,184 @@
+"""One job on one worker: the objects that a request asks for, put together, and run.
+
+Every worker runs the same function with its own communicator; rank 0 alone writes and shows.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from distbp import run_directory
+from distbp.agreement import agreed, same_everywhere
+from distbp.comm.base import Communicator
+from distbp.config import as_yaml, build
+from distbp.data.loader import Loader
+from distbp.data.split import Split
+from distbp.display import display
+from distbp.errors import RequestError, nearest
+from distbp.record import Record, RunRecord, Silence, write_json
+from distbp.result import conditions, peak_memory, show
+from distbp.resumption import compatible, find_checkpoint
+from distbp.schema import Request
+from distbp.training.checkpoint import Checkpoint
+from distbp.training.data_parallel import ENGINES, DataParallel
+from distbp.training.digest import digest
+from distbp.training.evaluation import evaluate as evaluate_split
+from distbp.training.trainer import Plan, Trainer
+from distbp.workloads.base import Workload
+
+OPTIMIZER_BYTES = 12  # a parameter, and at most two numbers of state, in float32
+
+
+def train(request: Request, comm: Communicator, console: Console) -> dict[str, Any]:
+    """Train as the request says. Rank 0 returns what it wrote into ``result.json``; the others an empty result."""
+    run_dir = run_directory.choose(request, comm)
+    checkpoint = agreed(comm, lambda: find_checkpoint(request))
+    request = agreed(comm, lambda: compatible(request, checkpoint, size=comm.size))
+    workload = agreed(comm, lambda: build_workload(request, comm))
+    split = agreed(comm, lambda: split_of(workload, request.evaluate.split))
+    agreed(comm, lambda: open_directory(run_dir, request, workload, comm))
+    loader = Loader(
+        workload.training,
+        batch_size=request.batch_size,
+        shards=int(request.shards),
+        seed=request.seed,
+        rank=comm.rank,
+        size=comm.size,
+        min_part=workload.min_part,
+        device=comm.device,
+    )
+    parallel = agreed(comm, lambda: data_parallel(request, workload, loader, comm))
+    alike = conditions(request, workload.module, comm)
+    same_everywhere(comm, alike)
+    trainer = Trainer(
+        workload,
+        parallel,
+        loader,
+        optimizer=build(request.optimizer, parameters=parallel.flat_parameters),
+        schedule=build(request.schedule),
+        plan=plan_of(request),
+        split=split,
+        run_dir=run_dir,
+    )
+    if checkpoint:
+        trainer.resume(checkpoint)
+    record = record_of(request, trainer, comm, console)
+    metrics = trainer.fit(record)
+    memory = peak_memory(comm)
+    if not isinstance(record, RunRecord):
+        return {}
+    result = {
+        **alike,
+        "comm": comm.kind,
+        "world_size": comm.size,
+        "steps": trainer.position,
+        "epochs": trainer.epochs_after(trainer.position),
+        "samples": record.samples,
+        "train_loss": record.loss,
+        "metrics": {name: value for name, value in metrics.items() if name != "loss"},
+        "evaluated_split": request.evaluate.split,
+        "evaluated_loss": metrics["loss"],
+        **record.timing(),
+        "peak_memory_bytes": memory,
+        "weights_sha256": digest(workload.module.state_dict()),
+        "run_dir": str(run_dir),
+    }
+    write_json(run_dir / "result.json", result)
+    show(result, console)
+    return result
+
+
+def evaluate(request: Request, comm: Communicator, console: Console) -> dict[str, Any]:
+    """The loss and the metrics of a checkpoint on a split."""
+    if request.resume is None:
+        raise RequestError("resume", None, "evaluate needs the checkpoint: the path of a run or of a checkpoint")
+    checkpoint = agreed(comm, lambda: find_checkpoint(request))
+    workload = agreed(comm, lambda: build_workload(request, comm))
+    split = agreed(comm, lambda: split_of(workload, request.evaluate.split))
+    agreed(comm, lambda: fill(workload, checkpoint, request))
+    metrics = evaluate_split(workload, split, comm, batch_size=request.batch_size, step=0)
+    if comm.rank == 0:
+        for name, value in metrics.items():
+            console.print(f"{request.evaluate.split} {name} {value:.4f}", highlight=False)
+    return {"metrics": metrics}
+
+
+def build_workload(request: Request, comm: Communicator) -> Workload:
+    """The workload with its data, its module where the communicator's tensors live."""
+    workload: Workload = build(request.workload, path=request.data.path, cache=request.data.cache, seed=request.seed)
+    workload.module.to(comm.device)
+    return workload
+
+
+def split_of(workload: Workload, name: str) -> Split:
+    """The split of this name."""
+    if name not in workload.splits:
+        known = list(workload.splits)
+        raise RequestError(
+            "evaluate.split", name, f"one of {', '.join(known)} is allowed", nearest=nearest(name, known)
+        )
+    return workload.splits[name]
+
+
+def fill(workload: Workload, checkpoint: Checkpoint | None, request: Request) -> None:
+    """The checkpoint's weights into the module."""
+    if checkpoint is None:
+        raise RequestError("resume", request.resume, "there is no checkpoint yet")
+    try:
+        workload.module.load_state_dict(dict(checkpoint.model))
+    except RuntimeError as error:
+        what = " ".join(str(error).split())
+        raise RequestError("resume", request.resume, f"its weights are not those of the workload ({what})") from error
+
+
+def open_directory(run_dir: Path, request: Request, workload: Workload, comm: Communicator) -> None:
+    """The run's folder with its configuration, made by rank 0, where its checkpoints will fit."""
+    if comm.rank == 0:
+        parameters = sum(parameter.numel() for parameter in workload.module.parameters())
+        needed = OPTIMIZER_BYTES * parameters * (request.checkpoint.keep + 1)
+        run_directory.create(run_dir, as_yaml(request), resumed=request.resume is not None, needed_bytes=needed)
+
+
+def data_parallel(request: Request, workload: Workload, loader: Loader, comm: Communicator) -> DataParallel:
+    """The step, made ready for the shape of the first part."""
+    options = {"fallback": request.engine.fallback} if request.engine.name == "manual" else {}
+    engine = ENGINES[request.engine.name](workload.module, workload.loss, **options)
+    parallel = DataParallel(
+        workload.module,
+        workload.loss,
+        engine=engine,
+        reduction=request.reduction.name,
+        comm=comm,
+        bucket_bytes=request.reduction.bucket_bytes,
+        micro_batches=request.micro_batches,
+        seed=request.seed,
+    )
+    parallel.prepare(loader.example())
+    return parallel
+
+
+def plan_of(request: Request) -> Plan:
+    """How far to train, and what to do on the way."""
+    return Plan(
+        epochs=request.epochs,
+        steps=request.steps,
+        lr=request.optimizer["lr"],
+        batch_size=request.batch_size,
+        evaluate_every=request.evaluate.every,
+        checkpoint_every=request.checkpoint.every,
+        keep=request.checkpoint.keep,
+        config=request.model_dump(mode="json"),
+    )
+
+
+def record_of(request: Request, trainer: Trainer, comm: Communicator, console: Console) -> Record:
+    """Rank 0's record of the run, and the others' silence."""
+    if comm.rank != 0:
+        return Silence()
+    return RunRecord(
+        trainer.run_dir, display(console, steps=trainer.steps), first=trainer.position, every=request.log.every
+    )
+
+
+VERBS = {"train": train, "evaluate": evaluate}

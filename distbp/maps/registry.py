@@ -1,0 +1,100 @@
+"""Which map belongs to which op: the table that a program is lowered with."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from distbp.errors import RequestError
+from distbp.maps.base import Map
+
+When = Callable[[Sequence[Any], Mapping[str, Any]], bool]
+"""``when(inputs, attributes)``: inputs have a shape and a dtype, or are None; attributes hold every argument."""
+
+Rule = TypeVar("Rule", bound=type[Map])
+
+
+class Entry(NamedTuple):
+    """A map, and the calls of its op that it takes."""
+
+    rule: type[Map]
+    when: When
+
+
+_TABLE: dict[str, list[Entry]] = {}
+
+
+def _always(_inputs: Sequence[Any], _attributes: Mapping[str, Any]) -> bool:
+    return True
+
+
+def register_map(op: str, *, when: When = _always) -> Callable[[Rule], Rule]:
+    """Declare the decorated Map the rule of ``op``: ``"aten.relu.default"``, or a custom op's ``"library::name"``.
+
+    Of several maps for one op, the one declared last whose ``when`` holds is taken, so a user's map replaces ours.
+    Raises RequestError for a class that is no Map or lacks its two functions.
+    """
+
+    def declare(rule: Rule) -> Rule:
+        if not (issubclass(rule, Map) and "forward" in vars(rule) and "vjp" in vars(rule)):
+            allowed = "a subclass of distbp.Map with static functions forward and vjp"
+            raise RequestError(f"register_map({op!r})", rule.__name__, allowed)
+        _TABLE.setdefault(full_name(op), []).append(Entry(rule, when))
+        return rule
+
+    return declare
+
+
+def find(op: str, inputs: Sequence[Any], attributes: Mapping[str, Any]) -> type[Map] | None:
+    """The map for this call of ``op`` (its full name), or None."""
+    for entry in reversed(_TABLE.get(op, ())):
+        if entry.when(inputs, attributes):
+            return entry.rule
+    return None
+
+
+def known(op: str) -> bool:
+    """Whether some calls of ``op`` have a map."""
+    return op in _TABLE
+
+
+def table() -> list[tuple[str, type[Map]]]:
+    """Every (op, map), in the order of declaration."""
+    return [(op, entry.rule) for op, entries in _TABLE.items() for entry in entries]
+
+
+def full_name(op: str) -> str:
+    """``namespace.name.overload`` of an op written as torch prints it or as torch.library.custom_op is given it."""
+    parts = op.replace("::", ".").split(".")
+    return ".".join(parts if len(parts) == 3 else [*parts, "default"])
+
+
+FAMILIES = {
+    "conv": ("conv", "pool", "interpolate", "upsample", "pad"),
+    "norm": ("norm",),
+    "recurrent": ("lstm", "gru", "rnn"),
+    "attention": ("attention",),
+    "embedding": ("embedding", "gather", "index"),
+    "loss": ("loss", "cross_entropy", "kl_div"),
+    "reduce": ("sum", "mean", "max", "min", "prod", "var", "std", "logsumexp", "amax", "amin"),
+    "shape": (
+        "view",
+        "reshape",
+        "transpose",
+        "permute",
+        "cat",
+        "stack",
+        "slice",
+        "select",
+        "squeeze",
+        "split",
+        "chunk",
+    ),
+    "dropout": ("dropout",),
+    "linear": ("linear", "mm", "bmm", "matmul", "einsum", "dot"),
+}
+
+
+def home(op: str) -> str:
+    """The file where the map of an ATen op has its place."""
+    name = op.split(".")[1]
+    families = (family for family, words in FAMILIES.items() if any(word in name for word in words))
+    return f"distbp/maps/{next(families, 'pointwise')}.py"

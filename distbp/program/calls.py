@@ -1,0 +1,155 @@
+"""The nodes of an exported graph, read one by one into Calls, with torch.export's ways made plain.
+
+In-place ops become their out-of-place twins, numbers in the place of tensors their scalar overloads, broadcasting by
+hand becomes ``expand``; checks that the shapes and dtypes of a program decide are dropped.
+"""
+
+import operator
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._ops import OpOverload
+from torch.fx import Node
+
+from distbp.errors import RequestError
+from distbp.program.graph import Call, Value
+from distbp.program.names import Names, of_module, of_op
+
+_TENSORS = {"Tensor", "Optional[Tensor]", "List[Tensor]", "List[Optional[Tensor]]", "Optional[List[Tensor]]"}
+
+
+class Calls:
+    """The calls read so far. ``held`` gives the values of the placeholders."""
+
+    def __init__(self, held: Mapping[Node, Value], names: Names) -> None:
+        self.calls: list[Call] = []
+        self._now: dict[Node, Any] = dict(held)  # a node's present value: an in-place op replaces its input's
+        self._names = names
+        self._crowd: Counter[str] = Counter()  # how many ops each module calls, its submodules' included
+        self._shared: set[Value] = set(held.values())  # values that others see too: not to be changed in place
+
+    def value(self, item: Any) -> Any:
+        """The value of a node, within lists too; a constant is itself."""
+        if isinstance(item, Node):
+            return self._now[item]
+        return tuple(self.value(i) for i in item) if isinstance(item, list | tuple) else item
+
+    def read(self, nodes: Sequence[Node]) -> None:
+        """Read the nodes that call functions, in order."""
+        self._crowd.update(key for node in nodes for key in node.meta["nn_module_stack"])
+        for node in nodes:
+            self._read(node)
+
+    def _read(self, node: Node) -> None:
+        if node.target is operator.getitem:
+            self._now[node] = self._element(node)
+        elif not isinstance(node.target, OpOverload):
+            raise refusal(f"{node.target} is no op of torch that a program can hold", node)
+        elif str(node.target).startswith("aten._assert"):
+            return
+        elif str(node.target) == "aten.broadcast_tensors.default":
+            self._now[node] = self._broadcast(node)
+        elif node.target._schema.is_mutable:
+            self._replace(node, node.target)
+        else:
+            self._now[node] = self._call(node, node.target)
+
+    def _call(self, node: Node, op: OpOverload, *, extra: tuple[Any, ...] | None = None) -> Any:
+        example = node.meta["val"]
+        inputs, names, attributes = self._arguments(node.args if extra is None else extra, node.kwargs, op)
+        if op._overloadname == "Tensor" and inputs[1:] and not isinstance(inputs[1], Value):
+            op = getattr(op.overloadpacket, "Scalar")  # noqa: B009 - the overload for numbers
+            inputs, names, attributes = self._arguments(node.args, node.kwargs, op)
+        path, kind = place(node)
+        several = not isinstance(example, Tensor)
+        if several and not _tensors(example):
+            raise refusal(f"{op} gives a number that depends on data", node)
+        outputs = tuple(self._new(self._wish(node, op), e) for e in (example if several else [example]))
+        call = Call(op, inputs, names, attributes, outputs, several, path, kind)
+        self.calls.append(call)
+        self._share(call)
+        return outputs if several else outputs[0]
+
+    def _wish(self, node: Node, op: OpOverload) -> str:
+        """The module's name where it calls this op alone, else the op's."""
+        path, kind = place(node)
+        alone = self._crowd[list(node.meta["nn_module_stack"])[-1]] == 1
+        return of_module(path, kind) if path and alone else of_op(str(op))
+
+    def _new(self, wish: str, example: Any) -> Value | None:
+        if not isinstance(example, Tensor):
+            return None
+        return Value(self._names.new(wish), tuple(example.shape), example.dtype)
+
+    def _arguments(self, args: Any, kwargs: Any, op: OpOverload) -> tuple[tuple[Any, ...], tuple[str, ...], dict[str, Any]]:
+        """An op's arguments parted into tensors, in order, and attributes, by name."""
+        inputs: dict[str, Any] = {}
+        attributes: dict[str, Any] = {}
+        for i, declared in enumerate(op._schema.arguments):
+            given = args[i] if i < len(args) else kwargs.get(declared.name, declared.default_value)
+            if str(declared.type) in _TENSORS:
+                inputs[declared.name] = self.value(given)
+            else:
+                attributes[declared.name] = list(given) if isinstance(given, list | tuple) else given
+        return tuple(inputs.values()), tuple(inputs), attributes
+
+    def _element(self, node: Node) -> Any:
+        source, index = node.args
+        return self.value(source)[index]
+
+    def _broadcast(self, node: Node) -> tuple[Any, ...]:
+        """``broadcast_tensors``: those that have the common shape already are themselves."""
+        return tuple(
+            self.value(item) if self.value(item).shape == tuple(example.shape) else self._expand(node, item, example)
+            for item, example in zip(node.args[0], node.meta["val"], strict=True)  # type: ignore[arg-type]
+        )
+
+    def _expand(self, node: Node, item: Any, example: Tensor) -> Value:
+        path, kind = place(node)
+        output = Value(self._names.new("expand"), tuple(example.shape), example.dtype)
+        attributes = {"size": list(example.shape), "implicit": False}
+        op = torch.ops.aten.expand.default
+        self.calls.append(Call(op, (self.value(item),), ("self",), attributes, (output,), False, path, kind))
+        self._share(self.calls[-1])
+        return output
+
+    def _replace(self, node: Node, op: OpOverload) -> None:
+        """An op in place, as its twin that leaves its input alone: later readers of the input read the new value."""
+        changed, packet = node.args[0], op.overloadpacket
+        twin = getattr(getattr(torch.ops, op.namespace), packet.__name__.removesuffix("_"), None)
+        old = self.value(changed)
+        if not packet.__name__.endswith("_") or twin is None or old in self._shared:
+            what = f" {old}" if isinstance(old, Value) else ""
+            raise refusal(f"{op} changes{what} in place, which others may see", node)
+        assert isinstance(changed, Node)
+        self._now[node] = self._now[changed] = self._call(node, getattr(twin, op._overloadname))
+
+    def _share(self, call: Call) -> None:
+        """Note the values that are views of each other. Dropout that drops nothing returns its input undeclared."""
+        views = any(a.alias_info is not None for a in call.op._schema.arguments)
+        if views or call.op is torch.ops.aten.dropout.default:
+            self._shared.update(call.values())
+            self._shared.update(output for output in call.outputs if output is not None)
+
+
+def place(node: Node) -> tuple[str | None, str]:
+    """The path in the user's module of the module that called this node, and its class; (None, "") for the loss."""
+    path, kind = list(node.meta["nn_module_stack"].values())[-1]
+    if path != "module" and not path.startswith("module."):
+        return None, ""
+    plain = path.split("@")[0].removeprefix("module").removeprefix(".")
+    return plain, (kind if isinstance(kind, str) else kind.__name__).rpartition(".")[2]
+
+
+def refusal(reason: str, node: Node) -> Exception:
+    """The RequestError for a node that no program can hold."""
+    path, kind = place(node)
+    where = "the loss" if path is None else f"{path} ({kind})" if path else kind
+    return RequestError("engine", "manual", f"in {where}: {reason}; engine=autograd runs the module itself")
+
+
+def _tensors(example: Any) -> bool:
+    return isinstance(example, list | tuple) and all(isinstance(item, Tensor) or item is None for item in example)

@@ -1,0 +1,133 @@
+"""From a module and its loss to a Graph, through torch.export."""
+
+import threading
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+from torch.export.graph_signature import InputKind
+from torch.fx import Node
+
+from distbp.errors import RequestError
+from distbp.program.calls import Calls
+from distbp.program.graph import Graph, Slot, Value
+from distbp.program.names import Names, of_module
+from distbp.program.sum_loss import SumLoss
+
+_LOCK = threading.Lock()  # torch.export patches torch while it works; ranks may be threads of one process
+
+
+def lower(
+    module: nn.Module, loss: Callable[[Any, Any], Any], inputs: tuple[Tensor, ...], target: Any
+) -> Graph:
+    """The graph of ``loss(module(*inputs), target)``, for these shapes and dtypes and the module's present mode.
+
+    Raises RequestError for a model that torch.export cannot follow, and for an op that changes what it may not.
+    """
+    whole = SumLoss(module, loss)
+    return _Lowering(whole, _export(whole, inputs, target)).graph()
+
+
+def _export(whole: SumLoss, inputs: tuple[Tensor, ...], target: Any) -> ExportedProgram:
+    try:
+        with _LOCK, torch.enable_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what it warns of is not the user's to change
+            return torch.export.export(whole, (inputs, target), strict=False)
+    except RequestError:
+        raise
+    except Exception as error:
+        raise _not_exported(whole.module, error) from error
+
+
+def _not_exported(module: nn.Module, error: Exception) -> RequestError:
+    reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    allowed = (
+        f"torch.export cannot follow {type(module).__name__} ({reason}); a model whose control flow depends on data, "
+        "or that is wrong for this batch, has no program: engine=autograd runs the module itself"
+    )
+    return RequestError("engine", "manual", allowed)
+
+
+class _Lowering:
+    """The work of one lowering: placeholders first, then the calls in order, then what is returned."""
+
+    def __init__(self, whole: SumLoss, exported: ExportedProgram) -> None:
+        self.whole = whole
+        self.exported = exported
+        self.names = Names()
+        self.canonical = {id(p): name for name, p in whole.module.named_parameters()}
+        self.inputs: list[Value] = []
+        self.slots: dict[Value, Slot] = {}
+        self.constants: dict[Value, Tensor] = {}
+        self.by_name: dict[str, Value] = {}
+
+    def graph(self) -> Graph:
+        """The graph."""
+        nodes = list(self.exported.graph.nodes)
+        placeholders = [node for node in nodes if node.op == "placeholder"]
+        held = {node: self._placeholder(node, spec) for node, spec in self._specs(placeholders)}
+        calls = Calls(held, self.names)
+        calls.read([node for node in nodes if node.op == "call_function"])
+        returned = [calls.value(item) for item in nodes[-1].args[0]]
+        loss_sum, count, *outputs = returned
+        return Graph(
+            title=type(self.whole.module).__name__,
+            inputs=tuple(self.inputs),
+            slots=self.slots,
+            constants=self.constants,
+            calls=_needed(calls.calls, returned),
+            trainable=tuple(name for name, p in self.whole.module.named_parameters() if p.requires_grad),
+            loss_sum=loss_sum,
+            count=count,
+            outputs=tuple(outputs),
+            spec=self.exported.call_spec.out_spec,
+        )
+
+    def _specs(self, placeholders: list[Node]) -> list[tuple[Node, Any]]:
+        return list(zip(placeholders, self.exported.graph_signature.input_specs, strict=True))
+
+    def _placeholder(self, node: Node, spec: Any) -> Value:
+        if spec.kind == InputKind.USER_INPUT:
+            value = self._new(node, node.name)
+            self.inputs.append(value)
+            return value
+        if spec.kind in (InputKind.PARAMETER, InputKind.BUFFER):
+            return self._state(node, spec.target)
+        constant = self.exported.constants.get(spec.target)
+        if not isinstance(constant, Tensor):
+            raise RequestError("engine", "manual", f"no program holds {spec.target}; engine=autograd runs the module")
+        value = self._new(node, spec.target)
+        self.constants[value] = constant
+        return value
+
+    def _state(self, node: Node, target: str) -> Value:
+        """The value of the parameter or buffer at ``target``; tied parameters are one value."""
+        path, _, leaf = target.rpartition(".")
+        owner = self.whole.get_submodule(path)
+        tensor = owner._parameters.get(leaf)
+        name = self.canonical.get(id(tensor), target.removeprefix("module."))
+        if name not in self.by_name:
+            room = path.removeprefix("module").removeprefix(".")
+            stem = of_module(room, type(owner).__name__) + "_" if room else ""
+            value = self.by_name[name] = self._new(node, stem + leaf)
+            trainable = tensor is not None and tensor.requires_grad and id(tensor) in self.canonical
+            self.slots[value] = Slot(name, owner, leaf, trainable)
+        return self.by_name[name]
+
+    def _new(self, node: Node, wish: str) -> Value:
+        example = node.meta.get("val")
+        shape, dtype = (tuple(example.shape), example.dtype) if isinstance(example, Tensor) else ((), torch.int64)
+        return Value(self.names.new(wish), shape, dtype)
+
+
+def _needed(calls: list[Any], returned: list[Any]) -> list[Any]:
+    """The calls that what is returned depends on, in order."""
+    wanted, kept = {item for item in returned if isinstance(item, Value)}, []
+    for call in reversed(calls):
+        if wanted.intersection(call.outputs):
+            wanted.update(call.values())
+            kept.append(call)
+    return kept[::-1]

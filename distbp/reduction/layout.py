@@ -1,0 +1,86 @@
+"""The plan of one flat buffer: where each tensor lies in it, and where it is cut into buckets.
+
+Tensors lie in the order in which their gradients complete, each on a 64-byte boundary; a bucket is a slice that is
+sent as one message, and its length is a multiple of the number of workers, so that each can own an equal share of it.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
+
+
+@dataclass(frozen=True)
+class Span:
+    """The elements ``start`` to ``stop`` of the buffer, which hold a tensor of this name and shape."""
+
+    name: str
+    shape: torch.Size
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where each tensor of one dtype lies in a flat buffer of ``length`` elements, and its buckets (start, stop)."""
+
+    dtype: torch.dtype
+    spans: tuple[Span, ...]
+    buckets: tuple[tuple[int, int], ...]
+
+    @property
+    def length(self) -> int:
+        """The number of elements of the buffer, padding included."""
+        return self.buckets[-1][1] if self.buckets else 0
+
+    def allocate(self, device: torch.device) -> Tensor:
+        """A buffer of zeros. (length)."""
+        return torch.zeros(self.length, dtype=self.dtype, device=device)
+
+    def views(self, buffer: Tensor) -> dict[str, Tensor]:
+        """Each tensor of the plan, by name, as a view into ``buffer``."""
+        return {span.name: buffer[span.start : span.stop].view(span.shape) for span in self.spans}
+
+
+def plan(tensors: Iterable[tuple[str, Tensor]], *, bucket_bytes: int, size: int) -> tuple[Layout, ...]:
+    """One layout for each dtype among the named tensors, which come in the order of their emission.
+
+    A bucket is closed by the tensor that takes it to ``bucket_bytes``; ``size`` is the number of workers.
+    """
+    by_dtype: dict[torch.dtype, list[tuple[str, torch.Size]]] = {}
+    for name, tensor in tensors:
+        by_dtype.setdefault(tensor.dtype, []).append((name, tensor.shape))
+    return tuple(lay_out(shapes, dtype, bucket_bytes, size) for dtype, shapes in by_dtype.items())
+
+
+def lay_out(shapes: Sequence[tuple[str, torch.Size]], dtype: torch.dtype, bucket_bytes: int, size: int) -> Layout:
+    """The layout of tensors of one dtype."""
+    aligned = ALIGNMENT // dtype.itemsize
+    spans: list[Span] = []
+    buckets: list[tuple[int, int]] = []
+    begin = end = 0
+    for i, (name, shape) in enumerate(shapes):
+        spans.append(Span(name, shape, end, end + shape.numel()))
+        end = round_up(end + shape.numel(), aligned)
+        if (end - begin) * dtype.itemsize >= bucket_bytes or i == len(shapes) - 1:
+            end = begin + round_up(end - begin, math.lcm(aligned, size))
+            buckets.append((begin, end))
+            begin = end
+    return Layout(dtype, tuple(spans), tuple(buckets))
+
+
+def round_up(n: int, multiple: int) -> int:
+    """The least multiple of ``multiple`` that is not below n."""
+    return -(-n // multiple) * multiple
+
+
+def adopt(tensors: Mapping[str, Tensor], views: Mapping[str, Tensor]) -> None:
+    """Move each tensor into its view: the same values, now stored there."""
+    with torch.no_grad():
+        for name, view in views.items():
+            view.copy_(tensors[name])
+            tensors[name].data = view

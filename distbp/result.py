@@ -1,0 +1,68 @@
+"""What a run came to: the conditions that its bits depend on, ``result.json``, and the table at the end."""
+
+import platform
+import resource
+import sys
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+
+from distbp.comm.base import Communicator, Name
+from distbp.schema import Request
+
+LIBRARIES = ("distbp", "torch", "numpy", "mpi4py", "hydra-core")
+
+
+def conditions(request: Request, module: nn.Module, comm: Communicator) -> dict[str, Any]:
+    """All that the bits of a result depend on besides the samples; compared between the ranks before step 1."""
+    return {
+        "workload": request.workload["name"],
+        "engine": request.engine.name,
+        "reduction": request.reduction.name,
+        "shards": request.shards,
+        "threads": torch.get_num_threads(),
+        "device": device_name(comm.device),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "precision": request.precision,
+        "seed": request.seed,
+        "parameters": sum(parameter.numel() for parameter in module.parameters()),
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
+    }
+
+
+def device_name(device: torch.device) -> str:
+    """The kind of device: equal kinds, equal bits."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def peak_memory(comm: Communicator) -> int:
+    """The most bytes that any worker's process has held, or its GPU. Collective."""
+    if comm.device.type == "cuda":
+        mine = torch.cuda.max_memory_allocated(comm.device)
+    else:
+        unit = 1 if sys.platform == "darwin" else 1024
+        mine = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return max(comm.gather_json(mine, name=Name(0, "end")))
+
+
+def show(result: Mapping[str, Any], console: Console) -> None:
+    """The short table at the end of a run."""
+    table = Table(show_header=False, title=f"{result['workload']} on {workers(result)}", title_justify="left")
+    table.add_row("steps", f"{result['steps']:,} ({result['epochs']:g} epochs)")
+    table.add_row("train loss", f"{result['train_loss']:.4f}")
+    for name, value in result["metrics"].items():
+        table.add_row(f"{result['evaluated_split']} {name}", f"{value:.4f}")
+    table.add_row("samples/s", f"{result['samples_per_second']:,.0f}")
+    table.add_row("run", result["run_dir"])
+    console.print(table)
+
+
+def workers(result: Mapping[str, Any]) -> str:
+    """``2 workers (mpi, manual)``."""
+    size = result["world_size"]
+    return f"{size} worker{'s' if size > 1 else ''} ({result['comm']}, {result['engine']} engine)"

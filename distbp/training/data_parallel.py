@@ -1,0 +1,198 @@
+"""One data-parallel step: every worker's gradients of its own parts, and their sum on every worker."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from distbp.engines.autograd import AutogradEngine
+from distbp.engines.manual import ManualEngine
+from torch import Tensor, nn
+
+from distbp.comm.base import Communicator, Name
+from distbp.comm.connect import channel, join
+from distbp.comm.world import World
+from distbp.data.order import key, leaves
+from distbp.data.part import Part, pieces
+from distbp.engines.base import Destination, Engine, Loss
+from distbp.errors import RequestError, nearest
+from distbp.reduction.layout import adopt, plan
+from distbp.reduction.order import Library, Order, Ordered
+from distbp.reduction.reducer import Reducer, Slot, exact_rows
+from distbp.training.clock import Clock
+
+ENGINES: Mapping[str, type[Engine]] = {"manual": ManualEngine, "autograd": AutogradEngine}
+ORDERS: Mapping[str, type[Order]] = {"ordered": Ordered, "library": Library}
+T = TypeVar("T")
+BUCKET_BYTES = 25 * 2**20
+START = Name(0, "start")
+
+
+class Totals(NamedTuple):
+    """Sums over the global batch; the mean loss is ``loss_sum / count``."""
+
+    loss_sum: float
+    count: float
+
+    @property
+    def loss(self) -> float:
+        """The mean loss; 0 where nothing counted (every label ignored)."""
+        return self.loss_sum / self.count if self.count else 0.0
+
+
+class DataParallel:
+    """A module whose gradients are those of the global batch, summed over all workers.
+
+    ``loss(output, target)`` returns ``(sum, count)``, or a mean, whose count is then the number of examples. The
+    workers begin with rank 0's weights. From the first call on, the parameters and their gradients are views into
+    flat buffers: ``p.grad`` of every trainable parameter holds its gradient after each call, for any optimizer::
+
+        step = distbp.DataParallel(module, nn.CrossEntropyLoss())
+        for inputs, target in loader:          # this worker's part; the inputs a tensor or a tuple of them
+            loss = step(inputs, target)
+            optimizer.step()
+
+    Without ``comm`` it joins the world that launched the process, or a world of one. Every worker calls it equally
+    often; a worker that has nothing left gives a part of no examples.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        loss: Loss,
+        *,
+        engine: str | Engine = "manual",
+        reduction: str | Order = "ordered",
+        comm: Communicator | None = None,
+        bucket_bytes: int = BUCKET_BYTES,
+        micro_batches: int = 1,
+        seed: int = 0,
+    ) -> None:
+        self.module = module
+        self.engine = engine if isinstance(engine, Engine) else one_of("engine", engine, ENGINES)(module, loss)
+        self.comm = comm or join_world(module)
+        self.clock = Clock(self.comm.board)
+        self.bucket_bytes = bucket_bytes
+        self.micro_batches = micro_batches
+        self.seed = seed
+        self.step = 0
+        self._order = reduction if isinstance(reduction, Order) else one_of("reduction", reduction, ORDERS)()
+        self._reducer: Reducer | None = None
+        self._destinations: dict[Slot, tuple[Destination, Destination]] = {}
+        self._counts: dict[int, dict[str, Tensor]] = {}  # the integer buffers' changes, by part
+        for tensor in module.state_dict().values():
+            self.comm.broadcast(tensor.detach(), name=START).wait()
+
+    def __call__(self, inputs: Tensor | Sequence[Tensor], target: Any) -> Tensor:
+        """The mean loss over all workers' examples; its gradient is left in every ``p.grad``.   () float32."""
+        rank, size = self.comm.rank, self.comm.size
+        arguments = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+        part = Part(rank, arguments, target, draws=key(self.seed, self.step, rank))
+        self.prepare(part)
+        totals = self.gradients([part], (True,) * size, step=self.step)
+        self.step += 1
+        for gradient in self.flat_gradients:
+            gradient.div_(max(totals.count, 1))
+        for name, parameter in self._trainable.items():
+            parameter.grad = self.reducer.total.views[name]  # zero_grad() may have taken it away
+        return torch.tensor(totals.loss)
+
+    @property
+    def source(self) -> str:
+        """The Python source of the backward pass (manual engine), once the first batch has been seen."""
+        return self.engine.source
+
+    @property
+    def reducer(self) -> Reducer:
+        """The flat buffers and their sums; stands once ``prepare`` has seen an example."""
+        assert self._reducer is not None, "prepare has seen no example yet"
+        return self._reducer
+
+    @property
+    def flat_gradients(self) -> list[Tensor]:
+        """The gradient buffers, one for each dtype of parameters."""
+        return self.reducer.total.buffers[: len(self.flat_parameters)]
+
+    def prepare(self, example: Part) -> None:
+        """Lay the parameters out in the order of their emission, once. Only the example's shapes count."""
+        if self._reducer is not None:
+            return
+        self.engine.prepare(example)
+        self._trainable = {name: p for name, p in self.module.named_parameters() if p.requires_grad}
+        buffers = dict(self.module.named_buffers())
+        self._moving = {name: buffers[name] for name in self.engine.moving if buffers[name].is_floating_point()}
+        self._counting = {name: buffers[name] for name in self.engine.moving if name not in self._moving}
+        size, bucket_bytes = self.comm.size, self.bucket_bytes
+        emitted = [(name, self._trainable[name]) for name in self.engine.emissions]
+        self.layouts = plan(emitted, bucket_bytes=bucket_bytes, size=size)
+        self._reducer = Reducer(
+            self.layouts + plan(self._moving.items(), bucket_bytes=bucket_bytes, size=size), self.comm, self._order
+        )
+        self.flat_parameters = [layout.allocate(self.comm.device) for layout in self.layouts]
+        for layout, flat, gradient in zip(self.layouts, self.flat_parameters, self.flat_gradients, strict=True):
+            adopt(self._trainable, layout.views(flat))
+            flat.grad = gradient
+
+    def gradients(self, parts: Sequence[Part], present: tuple[bool, ...], *, step: int) -> Totals:
+        """The sums over all parts of all workers: of the gradients, in ``flat_gradients``, undivided, and of the loss.
+
+        ``parts`` are this worker's, ``present`` says which parts there are in the global batch.
+        """
+        by_leaf = {part.index: part for part in parts}
+        rows = torch.zeros(len(present), 2, dtype=torch.float64, device=self.comm.device)
+        self.clock.at(step, "compute")
+        self.reducer.sum_own(present, lambda leaf, slot: self._fill(by_leaf[leaf], slot, rows[leaf]))
+        self.clock.at(step, "reduce")
+        self.reducer.sum_all(present, step=step)
+        self._move_buffers(present, step=step)
+        loss_sum, count = exact_rows(rows, self.comm, name=Name(step, "reduce")).sum(dim=0).tolist()
+        return Totals(loss_sum, count)
+
+    def close(self) -> None:
+        """Leave the world in order; every worker closes."""
+        self.comm.close()
+
+    def _fill(self, part: Part, slot: Slot, row: Tensor) -> None:
+        """One part, micro-batch by micro-batch: gradients and buffer changes to its slot, loss and count to its row."""
+        cut = pieces(part, self.micro_batches)
+        for number, piece in enumerate(cut):
+            outcome = self.engine.gradients(piece, self._destination(slot, add=number > 0))
+            row[0] += outcome.loss_sum
+            row[1] += outcome.count
+            for name in self._moving:
+                delta = outcome.buffer_deltas[name] / len(cut)
+                slot.views[name].add_(delta) if number else slot.views[name].copy_(delta)
+            if number == 0:
+                self._counts.setdefault(part.index, {name: outcome.buffer_deltas[name] for name in self._counting})
+
+    def _destination(self, slot: Slot, *, add: bool) -> Destination:
+        if slot not in self._destinations:
+            self._destinations[slot] = (Destination(slot.views), Destination(slot.views, add=True))
+        return self._destinations[slot][add]
+
+    @torch.no_grad()
+    def _move_buffers(self, present: tuple[bool, ...], *, step: int) -> None:
+        """Float buffers move by the mean change over the parts, integer ones as in the first part."""
+        for name, buffer in self._moving.items():
+            buffer.add_(self.reducer.total.views[name] / sum(present))
+        first = present.index(True)
+        size = self.comm.size
+        owner = next(rank for rank in range(size) if first in leaves(len(present), size, rank))
+        for name, buffer in self._counting.items():
+            if self.comm.rank == owner:
+                buffer.add_(self._counts[first][name])
+            self.comm.broadcast(buffer, name=Name(step, "buffers"), root=owner).wait()
+        self._counts.clear()
+
+
+def join_world(module: nn.Module) -> Communicator:
+    """The communicator of whoever launched this process, for a module where it lies."""
+    world = World.detect()
+    device = next((p.device.type for p in module.parameters()), "cpu")
+    return join(world, channel(world), kind="auto", device=device, timeout=60.0)
+
+
+def one_of(key: str, name: str, choices: Mapping[str, T]) -> T:
+    """The choice of this name."""
+    if name not in choices:
+        raise RequestError(key, name, f"one of {', '.join(choices)} is allowed", nearest=nearest(name, choices))
+    return choices[name]

@@ -1,0 +1,134 @@
+"""One worker's process: it joins the others, sets its threads, is watched, and ends as the job ends."""
+
+import json
+import socket
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from distbp.comm.cores import threads
+from rich.console import Console
+
+from distbp import job
+from distbp.comm.base import Communicator, Name
+from distbp.comm.board import Board
+from distbp.comm.channel import Channel, channel
+from distbp.comm.connect import join
+from distbp.comm.watch import Watch
+from distbp.comm.world import World
+from distbp.errors import JobError, RequestError
+from distbp.schema import Request
+from distbp.verdict import Verdict
+
+START = Name(0, "start")
+SILENT = Console(quiet=True)
+Say = Callable[[JobError], None]
+
+
+def lead(verb: str, request: Request, world: World, console: Console, say: Say) -> dict[str, Any]:
+    """Rank 0's way: tell the others what to run, and run it with them."""
+    channel(world).broadcast({"verb": verb, "request": request.model_dump(mode="json")})
+    return work(verb, request, world, console, say)
+
+
+def follow(world: World, say: Say) -> int:
+    """The other ranks' way: run what rank 0 sends, until it says that nothing follows and how it ended."""
+    while True:
+        order = channel(world).broadcast(None)
+        if order["verb"] is None:
+            channel(world).close()
+            return int(order["exit_code"])
+        try:
+            work(order["verb"], Request.model_validate(order["request"]), world, SILENT, say)
+        except RequestError:
+            continue  # rank 0 has it too, and says it
+
+
+def dismiss(world: World, exit_code: int) -> None:
+    """Rank 0's last word to those that follow."""
+    channel(world).broadcast({"verb": None, "exit_code": exit_code})
+    channel(world).close()
+
+
+def work(verb: str, request: Request, world: World, console: Console, say: Say) -> dict[str, Any]:
+    """This worker's share of one job. Raises RequestError on all workers alike; any other failure ends the process."""
+    if request.workers not in (None, world.size):
+        raise RequestError("workers", request.workers, f"{world.size} is allowed: {world.launcher} started as many")
+    if request.comm.ranks_per_node:
+        world = world.with_ranks_per_node(request.comm.ranks_per_node)
+    link = channel(world)
+    comm = join(world, link, kind=request.comm.name, device=request.device, timeout=request.comm.timeout)
+    torch.set_num_threads(threads(request.threads, world, shards_given=request.shards != "auto"))
+    with watched(comm, link, timeout=request.comm.timeout, say=say):
+        result = job.VERBS[verb](request, comm, console)
+    comm.close()
+    return result
+
+
+@contextmanager
+def watched(comm: Communicator, link: Channel, *, timeout: float, say: Say) -> Iterator[None]:
+    """The job within is watched: no failure of this worker or of a peer leaves anyone waiting."""
+    comm.board = open_board(comm, link)
+    watch = Watch(comm.board, timeout=timeout, say=say)
+    watch.start()
+    try:
+        yield
+    except RequestError:
+        watch.stop()
+        raise
+    except BaseException as error:
+        watch.end(failure(error, comm), detail="" if isinstance(error, JobError) else traceback.format_exc())
+    watch.stop()
+
+
+def failure(error: BaseException, comm: Communicator) -> JobError:
+    """What went wrong, and where this worker stood."""
+    if isinstance(error, JobError):
+        return error
+    row = comm.board.read(comm.rank)
+    cause = f"{type(error).__name__}: {error}"
+    if isinstance(error, SystemExit):
+        cause = f"sys.exit({error.code}) was called before the job was done"
+    return JobError(cause, rank=comm.rank, step=row.step, phase=row.phase)
+
+
+def open_board(comm: Communicator, link: Channel) -> Board:
+    """The board of this node, with a row for each of its ranks. Collective."""
+    hosts = link.gather(socket.gethostname())
+    ranks = [rank for rank, host in enumerate(hosts) if host == hosts[comm.rank]]
+    path = str(Board.create(len(ranks))) if comm.rank == ranks[0] else None
+    board = Board.open(Path(link.gather(path)[ranks[0]]), comm.rank, ranks)
+    link.gather(None)  # everyone has opened it
+    if path:
+        Path(path).unlink()
+    return board
+
+
+def main() -> int:
+    """A worker that our own launcher started: rank 0 reads the request, and the verdict goes back by file."""
+    world = World.detect()
+    assert world.job, "only the launcher starts this"
+    verdict = Verdict(world.job.with_name("verdict.json"))
+
+    def say(error: JobError) -> None:
+        verdict.write("job", error.as_json())
+
+    if world.rank != 0:
+        return follow(world, say)
+    order = json.loads(world.job.read_text())
+    console = Console(force_terminal=order["terminal"], width=order["width"])
+    try:
+        result = lead(order["verb"], Request.model_validate(order["request"]), world, console, say)
+        verdict.write("result", result)
+    except RequestError as error:
+        verdict.write("request", error.as_json())
+    dismiss(world, 0)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""One rank of the pool: joins its world as a job would, then runs the functions that pytest names."""
+
+import faulthandler
+import importlib
+import json
+import os
+import queue
+import signal
+import socket
+import sys
+import threading
+import traceback
+from functools import reduce
+from typing import IO, Any
+
+import torch
+
+from distbp.comm.base import Communicator
+from distbp.comm.channel import channel
+from distbp.comm.connect import join
+from distbp.comm.world import World
+
+
+def main(kind: Any, path: str) -> None:
+    """Serve until pytest closes the socket."""
+    faulthandler.register(signal.SIGUSR1)
+    torch.set_num_threads(1)
+    world = World.detect()
+    communicator = join(world, channel(world), kind=kind, device="cpu", timeout=600.0)
+    connection = socket.socket(socket.AF_UNIX)
+    connection.connect(path)
+    calls: queue.Queue[dict[str, Any]] = queue.Queue()
+    threading.Thread(target=_listen, args=(connection.makefile("r"), calls), daemon=True).start()
+    _send(connection, {"rank": world.rank, "pid": os.getpid()})
+    while True:
+        _send(connection, _answer(communicator, calls.get()))
+
+
+def _listen(lines: IO[str], calls: "queue.Queue[dict[str, Any]]") -> None:
+    """Take calls, also while one runs: when pytest is gone, so is this rank."""
+    for line in lines:
+        calls.put(json.loads(line))
+    os._exit(1)
+
+
+def _answer(communicator: Communicator, call: dict[str, Any]) -> dict[str, Any]:
+    try:
+        function = reduce(getattr, call["function"].split("."), importlib.import_module(call["module"]))
+        return {"result": json.loads(json.dumps(function(communicator, *call["args"])))}  # type: ignore[operator]
+    except BaseException:
+        return {"failure": traceback.format_exc()}
+
+
+def _send(connection: socket.socket, message: dict[str, Any]) -> None:
+    connection.sendall(json.dumps(message).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
