@@ -13,11 +13,12 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from distbp import launcher, usage
 from distbp.arguments import Arguments
 from distbp.comm.world import World
-from distbp.config import Loader, plain, search_path, word
+from distbp.config import Loader, plain, search_path
 from distbp.data.sources import Listed, fetch, listing
 from distbp.errors import DistbpError, RequestError, nearest
 from distbp.refusal import MISSING
@@ -35,6 +36,9 @@ class Ended(BaseException):
     def __init__(self, line: str, exit_code: int) -> None:
         super().__init__(line, exit_code)
         self.line, self.exit_code = line, exit_code
+
+    def __str__(self) -> str:
+        return self.line
 
 
 class Task:
@@ -84,11 +88,9 @@ def answer(argv: Sequence[str], world: World) -> int:
     try:
         act(Arguments.parse(argv), world)
         sys.stdout.flush()
-    except DistbpError as error:
+    except (DistbpError, Ended) as error:
         return refuse(str(error), error.exit_code)
-    except Ended as ended:
-        return refuse(ended.line, ended.exit_code)
-    except (HydraException, OmegaConfBaseException) as error:  # of plugins, and of what --cfg resolves
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:  # of plugins, and of what --cfg resolves
         return refuse(str(error), RequestError.exit_code)
     except SystemExit as stop:  # of the launcher, which was told to stop, or of Hydra's own options
         return stop.code if isinstance(stop.code, int) else 1
@@ -125,7 +127,7 @@ def act(arguments: Arguments, world: World) -> None:
         data(arguments.operands, from_config(plain(config), overrides))
     else:
         if arguments.verb == "evaluate":
-            overrides = [*of_checkpoint(overrides), *overrides]
+            overrides = [*of_checkpoint(loader, overrides), *overrides]
         run(hydra, arguments, overrides, Task(arguments.verb, world))
 
 
@@ -143,17 +145,17 @@ def run(hydra: Hydra, arguments: Arguments, overrides: list[str], task: Task) ->
         ) from error
 
 
-def of_checkpoint(overrides: list[str]) -> list[str]:
+def of_checkpoint(loader: Loader, overrides: list[str]) -> list[str]:
     """The overrides of the run whose checkpoint ``resume`` names, where ``overrides`` do not say otherwise."""
     from distbp.training.checkpoint import overrides_of
 
-    given = {parsed.key: parsed.values for parsed in map(word, overrides)}
+    given = {parsed.key: parsed.values for parsed in map(loader.word, overrides)}
     resume, run_dir = given.get("resume", (None,)), given.get("run_dir", (None,))
     if len(resume) > 1 or not isinstance(resume[0], str):
         allowed = "evaluate needs one checkpoint: resume=PATH, or resume=latest and run_dir=PATH"
         raise RequestError("resume", MISSING if resume == (None,) else resume, allowed)
     recorded = overrides_of(resume[0], run_dir[0] and str(run_dir[0]))
-    keys = [word(line).key for line in recorded]
+    keys = [loader.word(line).key for line in recorded]
     return [
         line
         for key, line in zip(keys, recorded, strict=True)

@@ -17,7 +17,6 @@ from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
 from hydra.core.default_element import ResultDefault
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ValueType
 from hydra.errors import HydraException, MissingConfigException
 from hydra.types import RunMode
 from omegaconf import DictConfig, Node, OmegaConf
@@ -30,6 +29,9 @@ from distbp.schema import Request, from_config
 
 CONFIG = "config"  # the name of the primary configuration
 PLUGINS = "distbp.workloads"  # entry points: packages whose conf/ is searched too
+
+# What composing raises for a user's mistake. The last two are OmegaConf's where something is put into a null.
+UNCOMPOSABLE = (HydraException, OmegaConfBaseException, yaml.YAMLError, AttributeError, AssertionError)
 
 
 def conf_dir() -> Path:
@@ -58,11 +60,6 @@ def request(*overrides: str) -> Request:
 def defaults(loader: "Loader", name: str) -> dict[str, Any]:
     """What the primary configuration ``name`` says where nobody overrides it."""
     return plain(loader.load_configuration(name, [], RunMode.RUN))
-
-
-def as_yaml(request: Request) -> str:
-    """A request as the YAML of its run."""
-    return yaml.safe_dump(request.model_dump(mode="json"), sort_keys=False)
 
 
 def search_path(folder: str | None = None) -> ConfigSearchPath:
@@ -123,16 +120,21 @@ class Loader(ConfigLoaderImpl):
         validate_sweep_overrides: bool = True,
     ) -> DictConfig:
         """The configuration that ``overrides`` make. Raises RequestError for whatever is wrong with them."""
-        parsed = [word(line) for line in overrides]
+        parsed = [self.word(line) for line in overrides]
         words.check(parsed, self.groups, may_sweep=run_mode is RunMode.MULTIRUN)
         self.written = OmegaConf.create()
         try:
             config = super().load_configuration(config_name, overrides, run_mode, from_shell, validate_sweep_overrides)
         except MissingConfigException as error:
             raise self._missing(error) from error
-        except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+        except UNCOMPOSABLE as error:
             message = str(error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error)
-            raise words.explained(parsed, [key for key, _ in _leaves(self.written)], self.groups, message) from error
+            raise words.explained(
+                parsed,
+                [key for key, _ in _leaves(self.written) if key.rpartition(".")[2] not in constructor.LABELS],
+                self.groups,
+                message,
+            ) from error
         self._check_targets(config)
         return config
 
@@ -145,6 +147,18 @@ class Loader(ConfigLoaderImpl):
             return config
         from_config(values)
         return config
+
+    def word(self, line: str) -> words.Word:
+        """One override, parsed by Hydra's grammar."""
+        try:
+            (override,) = OverridesParser.create(self).parse_overrides([line])
+        except HydraException as error:
+            raise words.unreadable(line) from error
+        if not override.key_or_group:
+            raise words.unreadable(line)
+        sign = override.get_key_element().removesuffix(f"@{override.package}").removesuffix(override.key_or_group)
+        values = tuple(override.sweep_iterator()) if override.is_discrete_sweep() else (override.value(),)
+        return words.Word(line, sign, override.key_or_group, override.package, values, override.is_sweep_override())
 
     @cached_property
     def groups(self) -> dict[str, list[str]]:
@@ -163,10 +177,13 @@ class Loader(ConfigLoaderImpl):
 
     def _choices(self, group: str) -> list[str]:
         within = [f"{name}/{choice}" for name in self.list_groups(group) for choice in self._choices(f"{group}/{name}")]
-        return [*self.get_group_options(group, ObjectType.CONFIG), *within]
+        return [*self._files(group), *within]
+
+    def _files(self, group: str) -> list[str]:
+        return [name for name in self.get_group_options(group, ObjectType.CONFIG) if not name.startswith("_")]
 
     def _missing(self, error: MissingConfigException) -> RequestError:
-        names = self.get_group_options("", ObjectType.CONFIG)
+        names = self._files("")
         name = str(error.missing_cfg_file)
         return RequestError(
             "--config-name", name, f"one of {', '.join(names)} is allowed", nearest=nearest(name, names)
@@ -182,20 +199,6 @@ class Loader(ConfigLoaderImpl):
         config = super()._compose_config_from_defaults_list(defaults, repo)
         self.written = deepcopy(config)
         return config
-
-
-def word(line: str) -> words.Word:
-    """One override, parsed by Hydra's grammar."""
-    try:
-        override = OverridesParser.create().parse_override(line)
-    except HydraException as error:
-        raise words.unreadable(line) from error
-    if not override.key_or_group:
-        raise words.unreadable(line)
-    sign = override.get_key_element().removesuffix(f"@{override.package}").removesuffix(override.key_or_group)
-    swept = override.is_discrete_sweep() and override.value_type is not ValueType.GLOB_CHOICE_SWEEP
-    values = tuple(override.sweep_iterator()) if swept else (override.value(),)
-    return words.Word(line, sign, override.key_or_group, override.package, values, override.is_sweep_override())
 
 
 def _leaves(config: DictConfig) -> Iterator[tuple[str, Any]]:

@@ -20,6 +20,7 @@ GIVEN: Mapping[str, Collection[str]] = {
 """The calls of a request, each with the arguments that the job itself gives."""
 
 LABELS = ("name", "_target_")
+"""Keys of a choice that are not the user's to set, nor its arguments."""
 
 
 def locate(key: str, node: Mapping[str, Any]) -> Callable[..., Any]:

@@ -55,7 +55,7 @@ def shown(value: Any) -> str:
     """``value`` as it would be typed: null, true, [1,2], and quotes where nothing could be seen."""
     if isinstance(value, str):
         return value if value.strip() else json.dumps(value)
-    return json.dumps(value, ensure_ascii=False, default=str)
+    return str(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def words(schema: Mapping[str, Any]) -> list[str]:

@@ -12,10 +12,11 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
+from distbp import __version__
 from distbp.comm.base import Communicator, Name
 from distbp.schema import Request
 
-LIBRARIES = ("distbp", "torch", "numpy", "mpi4py", "hydra-core")
+LIBRARIES = ("torch", "numpy", "mpi4py", "hydra-core")
 
 
 def conditions(request: Request, module: nn.Module, comm: Communicator) -> dict[str, Any]:
@@ -31,7 +32,11 @@ def conditions(request: Request, module: nn.Module, comm: Communicator) -> dict[
         "precision": request.precision,
         "seed": request.seed,
         "parameters": sum(parameter.numel() for parameter in module.parameters()),
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
+        "versions": {
+            "distbp": __version__,
+            "python": platform.python_version(),
+            **{name: version(name) for name in LIBRARIES},
+        },
     }
 
 

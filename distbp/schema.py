@@ -127,10 +127,10 @@ def from_config(plain: dict[str, Any], overrides: Sequence[str] = ()) -> Request
 
 
 def known_keys(plain: Mapping[str, Any]) -> list[str]:
-    """Every dotted key that there is, with the arguments of the calls in ``plain``."""
+    """Every dotted key that may be set, with the arguments of the calls in ``plain``."""
     calls = [(name, plain.get(name)) for name in constructor.GIVEN]
     arguments = [f"{name}.{key}" for name, node in calls if isinstance(node, Mapping) for key in node]
-    return [*_field_keys(Request, ""), *(key for key in arguments if not key.endswith("._target_"))]
+    return [key for key in (*_field_keys(Request, ""), *arguments) if key.rpartition(".")[2] not in constructor.LABELS]
 
 
 def _field_keys(section: type[Section], prefix: str) -> Iterator[str]:

@@ -62,7 +62,7 @@ def keys(loader: Loader, name: str, composed: Mapping[str, Any]) -> Iterator[tup
                 if key in values:
                     yield f"{key}={shown(values[key])}", meaning
                 else:
-                    yield key, f"{meaning} ({choice})"
+                    yield key, f"{choice}: {meaning}"
 
 
 def files(loader: Loader, name: str, composed: Mapping[str, Any]) -> Iterator[tuple[Path, str, str]]:
@@ -92,9 +92,10 @@ def leaves(composed: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
 
 def meanings(file: Path, prefix: str) -> Iterator[tuple[str, str]]:
     """Each dotted key of a YAML file that has a comment on its line, and the comment."""
-    source = file.read_text()
-    lines = source.splitlines()
-    for dotted, line in key_lines(yaml.compose(source), prefix):
+    lines = file.read_text().splitlines()
+    with file.open() as source:  # a stream has a name, which an error of YAML says
+        root = yaml.compose(source)
+    for dotted, line in key_lines(root, prefix):
         _, mark, meaning = lines[line].partition(" # ")
         if mark:
             yield dotted, meaning.strip()

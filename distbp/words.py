@@ -14,7 +14,7 @@ HYDRA = ("hydra/launcher", "hydra/sweeper", "hydra.launcher.", "hydra.sweeper.",
 
 @dataclass(frozen=True)
 class Word:
-    """One word, parsed. Its ``values`` are several if it ``sweeps``; its ``sign`` is ``+``, ``++``, ``~`` or nothing."""
+    """One word, parsed. Its ``values`` are several if it ``sweeps``; its ``sign`` is ``+ ++ ~`` or nothing."""
 
     line: str
     sign: str
@@ -87,7 +87,7 @@ def _check_choice(word: Word, groups: Mapping[str, Sequence[str]]) -> None:
         return
     if word.package is not None:
         raise RequestError(f"{word.key}@{word.package}", word.typed, f"{word.key}=... is allowed, without @")
-    for value in word.values:
+    for value in word.values or (word.typed,):
         if value not in groups[word.key]:
             close = nearest(str(value), groups[word.key])
             raise RequestError(word.key, shown(value), f"{_listed(groups[word.key])} is allowed", nearest=close)

@@ -62,15 +62,29 @@ def work(verb: str, request: Request, world: World, console: Console, say: Say) 
         world = world.with_ranks_per_node(request.comm.ranks_per_node)
     link = channel(world)
     comm = join(world, link, kind=request.comm.name, device=request.device, timeout=request.comm.timeout)
-    torch.set_num_threads(threads(request.threads, world, shards_given=request.shards != "auto"))
-    with watched(comm, link, timeout=request.comm.timeout, say=say):
+    number = None if request.threads == "auto" else request.threads
+    torch.set_num_threads(threads(number, world, shards_given=request.shards != "auto"))
+    guard = explained(comm) if world.launcher == "none" else watched(comm, link, request.comm.timeout, say)
+    with guard:
         result = job.VERBS[verb](request, comm, console)
     comm.close()
     return result
 
 
 @contextmanager
-def watched(comm: Communicator, link: Channel, *, timeout: float, say: Say) -> Iterator[None]:
+def explained(comm: Communicator) -> Iterator[None]:
+    """The job within is alone: nobody waits for it, and what it fails with becomes a JobError."""
+    try:
+        yield
+    except (RequestError, JobError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        traceback.print_exc()
+        raise failure(error, comm) from error
+
+
+@contextmanager
+def watched(comm: Communicator, link: Channel, timeout: float, say: Say) -> Iterator[None]:
     """The job within is watched: no failure of this worker or of a peer leaves anyone waiting."""
     comm.board = open_board(comm, link)
     watch = Watch(comm.board, timeout=timeout, say=say)

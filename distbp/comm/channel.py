@@ -17,10 +17,11 @@ POLL = 0.002  # s between two looks
 
 
 class Channel(ABC):
-    """Agreement between the ranks of ``world``. Every rank makes the same calls in the same order."""
+    """Agreement between all ranks. Every rank makes the same calls in the same order."""
 
     def __init__(self, world: World) -> None:
-        self.world = world
+        self.rank = world.rank
+        self.size = world.size
 
     @abstractmethod
     def broadcast(self, value: Any) -> Any:
@@ -52,12 +53,16 @@ def until(complete: Callable[[], bool]) -> None:
         time.sleep(POLL)
 
 
-@functools.cache
 def channel(world: World) -> Channel:
-    """The channel of ``world``: one in a process, however many jobs it serves.
+    """The channel of this process's launch: always the same one, however many jobs it serves.
 
     RequestError where the launcher needs MPI and there is none, or MPI does not see the launcher's processes.
     """
+    return _open(World(world.launcher, world.rank, world.size))  # how the ranks lie on nodes makes no other channel
+
+
+@functools.cache
+def _open(world: World) -> Channel:
     if world.launcher == "torchrun":
         from distbp.comm.channel_store import StoreChannel
 

@@ -19,10 +19,10 @@ class MpiChannel(Channel):
 
     def broadcast(self, value: Any) -> Any:
         """Rank 0's ``value``: its length, then its text."""
-        text = encode(value if self.world.rank == 0 else None)
+        text = encode(value if self.rank == 0 else None)
         length = torch.tensor([text.numel()])
         until(self._group.Ibcast(mpi.memory(length), 0).Test)
-        if self.world.rank != 0:
+        if self.rank != 0:
             text = torch.empty(int(length), dtype=torch.uint8)
         until(self._group.Ibcast(mpi.memory(text), 0).Test)
         return decode(text)
@@ -30,7 +30,7 @@ class MpiChannel(Channel):
     def gather(self, value: Any) -> list[Any]:
         """Every rank's ``value``: their lengths, then their texts."""
         text = encode(value)
-        lengths = torch.empty(self.world.size, dtype=torch.int64)
+        lengths = torch.empty(self.size, dtype=torch.int64)
         until(self._group.Iallgather(mpi.memory(torch.tensor([text.numel()])), mpi.memory(lengths)).Test)
         counts = lengths.tolist()
         texts = torch.empty(sum(counts), dtype=torch.uint8)

@@ -20,15 +20,15 @@ class StoreChannel(Channel):
     def broadcast(self, value: Any) -> Any:
         """Rank 0's ``value``."""
         self._calls += 1
-        if self.world.rank == 0:
+        if self.rank == 0:
             self._set(0, value)
         return self._get(0)
 
     def gather(self, value: Any) -> list[Any]:
         """Every rank's ``value``."""
         self._calls += 1
-        self._set(self.world.rank, value)
-        return [self._get(rank) for rank in range(self.world.size)]
+        self._set(self.rank, value)
+        return [self._get(rank) for rank in range(self.size)]
 
     def _set(self, rank: int, value: Any) -> None:
         self.store.set(f"{self._calls}/{rank}", json.dumps(value))

@@ -67,19 +67,24 @@ def own_device(channel: Channel, device: str) -> torch.device:
     """
     if device == "cpu":
         return torch.device("cpu")
-    index, identity = _own_gpu(channel.world.local_rank)
-    gpus = channel.gather(f"{socket.gethostname()} {identity}" if identity else None)
+    host = socket.gethostname()
+    before = channel.gather(host)[: channel.rank].count(host)
+    index, identity = _gpu(before)
+    gpus = channel.gather(f"{host} {identity}" if identity else None)
     if device == "auto" and None in gpus:
         return torch.device("cpu")
     refuse_gpus(gpus)
     return torch.device("cuda", index)
 
 
-def _own_gpu(local_rank: int) -> tuple[int, str]:
-    """The index and the identity of this rank's GPU; a launcher may show each rank only one. ("" where none is.)"""
+def _gpu(number: int) -> tuple[int, str]:
+    """Index and identity of the GPU for this machine's rank ``number``; the identity is "" where there is none.
+
+    A launcher may show each rank only its own GPU, as index 0.
+    """
     if not torch.cuda.is_available():
         return 0, ""
-    index = local_rank % torch.cuda.device_count()
+    index = number % torch.cuda.device_count()
     return index, str(torch.cuda.get_device_properties(index).uuid)
 
 

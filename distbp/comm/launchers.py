@@ -84,7 +84,7 @@ def _in_step(environ: Environment) -> bool:
 
 def _tasks_per_node(environ: Environment) -> list[int]:
     """SLURM's ``4(x2),3`` is 4, 4, 3."""
-    name = "SLURM_STEP_TASKS_PER_NODE" if "SLURM_STEP_TASKS_PER_NODE" in environ else "SLURM_TASKS_PER_NODE"
+    name = "SLURM_STEP_TASKS_PER_NODE"
     counts = text(environ, "srun", name)
     groups = [re.fullmatch(r"([0-9]{1,9})(?:\(x([0-9]{1,6})\))?", group) for group in counts.split(",")]
     return [count for group in groups for count in _repeated(group, name, counts)]
@@ -102,7 +102,7 @@ def _place(environ: Environment, launcher: Launcher, names: tuple[str, ...]) -> 
 
 def _checked(launcher: Launcher, name: str, place: Place) -> Place:
     rank, size, local_rank, local_size = place
-    if not (0 <= local_rank < local_size <= size and local_rank <= rank < size):
+    if not (0 <= local_rank < local_size <= size and 0 <= rank < size):
         raise RequestError(
             name, rank, f"a rank below the size; {launcher} says rank {rank} of {size}, {local_rank} of {local_size} "
             "on its node",

@@ -54,6 +54,7 @@ class TorchCommunicator(Communicator):
     def close(self) -> None:
         """Destroy the group, so that another can be made."""
         dist.destroy_process_group(self._group)
+        del self._group, self._store  # a group that lives on until the interpreter ends may abort it there
 
     def _all_reduce(self, tensor: Tensor, op: Op) -> Work:
         row = flat(tensor)

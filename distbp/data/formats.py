@@ -101,7 +101,7 @@ def _chunks(file: BinaryIO) -> Iterator[bytes]:
         first = False
         lines, newline, rest = (rest + chunk).rpartition(b"\n")
         if len(rest) > CHUNK_BYTES:
-            raise _BadTableError(f"a line longer than a megabyte: {EXPECTED}")
+            raise _BadTableError(f"a line longer than {CHUNK_BYTES:,} bytes; {EXPECTED}")
         if newline:
             yield _plain(lines + newline)
     if rest:
@@ -165,8 +165,8 @@ def _complaint(fields: list[bytes]) -> str | None:
 
 def _shown(field: bytes) -> str:
     """A field as one short word of ASCII."""
-    text = field[:20].decode("ascii", "backslashreplace")
-    return (repr(text) if not text.isdigit() else text) + ("..." if len(field) > 20 else "")
+    start = field[:20].decode("latin-1")
+    return (start if field.isdigit() else ascii(start)) + ("..." if len(field) > 20 else "")
 
 
 def _check_signature(start: bytes) -> None:
@@ -181,4 +181,6 @@ def _check_classes(labels: np.ndarray) -> None:
     counts = np.bincount(labels, minlength=CLASSES)
     label = int(counts.argmin())
     if counts[label] < LEAST_ROWS:
-        raise _BadTableError(f"{counts[label]} rows have label {label} (the last column); each label needs at least {LEAST_ROWS}")
+        raise _BadTableError(
+            f"{counts[label]} rows have label {label} (the last column); each label needs at least {LEAST_ROWS}"
+        )

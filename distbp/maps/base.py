@@ -29,7 +29,7 @@ class Map:
 
 def equation(rule: type[Map] | Map) -> str:
     """``y = f(x)``: the first line of the docstring without the shapes."""
-    return _line(rule, 0).split("   ")[0]
+    return _line(rule, 0).split("   ")[0].rstrip(".")
 
 
 def vjp_equation(rule: type[Map] | Map) -> str:

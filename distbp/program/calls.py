@@ -84,7 +84,9 @@ class Calls:
             return None
         return Value(self._names.new(wish), tuple(example.shape), example.dtype)
 
-    def _arguments(self, args: Any, kwargs: Any, op: OpOverload) -> tuple[tuple[Any, ...], tuple[str, ...], dict[str, Any]]:
+    def _arguments(
+        self, args: Any, kwargs: Any, op: OpOverload
+    ) -> tuple[tuple[Any, ...], tuple[str, ...], dict[str, Any]]:
         """An op's arguments parted into tensors, in order, and attributes, by name."""
         inputs: dict[str, Any] = {}
         attributes: dict[str, Any] = {}

@@ -76,7 +76,6 @@ class Graph:
     slots: dict[Value, Slot]
     constants: dict[Value, torch.Tensor]
     calls: list[Call]
-    trainable: tuple[str, ...]  # in order of registration, used or not
     loss_sum: Value
     count: Value | int
     outputs: tuple[Any, ...]  # the leaves of the module's output

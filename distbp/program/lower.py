@@ -20,9 +20,7 @@ from distbp.program.sum_loss import SumLoss
 _LOCK = threading.Lock()  # torch.export patches torch while it works; ranks may be threads of one process
 
 
-def lower(
-    module: nn.Module, loss: Callable[[Any, Any], Any], inputs: tuple[Tensor, ...], target: Any
-) -> Graph:
+def lower(module: nn.Module, loss: Callable[[Any, Any], Any], inputs: tuple[Tensor, ...], target: Any) -> Graph:
     """The graph of ``loss(module(*inputs), target)``, for these shapes and dtypes and the module's present mode.
 
     Raises RequestError for a model that torch.export cannot follow, and for an op that changes what it may not.
@@ -79,7 +77,6 @@ class _Lowering:
             slots=self.slots,
             constants=self.constants,
             calls=_needed(calls.calls, returned),
-            trainable=tuple(name for name, p in self.whole.module.named_parameters() if p.requires_grad),
             loss_sum=loss_sum,
             count=count,
             outputs=tuple(outputs),

@@ -5,13 +5,13 @@ of the VJPs, where each of the gradients goes, and when each parameter's gradien
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
 from distbp.maps.base import Map
-from distbp.program.graph import Call, Graph, Value
+from distbp.program.graph import Call, Graph, Slot, Value
 from distbp.program.rules import draws, rule_of
 
 
@@ -20,6 +20,7 @@ class How(Enum):
 
     SKIP = "nobody wants it"
     FRESH = "a new tensor"
+    AGAIN = "a new tensor, of a call that reads a value more than once; added to the first afterwards"
     WRITE = "over a parameter's gradient"
     MORE = "onto a parameter's gradient"
     ADD = "onto the gradient that an earlier use gave, in place"
@@ -36,27 +37,35 @@ class Place:
 
 @dataclass(frozen=True)
 class Pullback:
-    """One VJP: ``into`` is arranged as the call's inputs are; ``completes`` are parameters, by name."""
+    """One VJP: ``into`` is arranged as the call's inputs are."""
 
     call: Call
-    into: tuple[Any, ...]
-    completes: tuple[str, ...]
+    read: tuple[Value | None, ...]  # the outputs whose gradients exist
+    into: tuple[Any, ...]  # Places
+    completes: tuple[str, ...]  # parameters, by name
+
+    def places(self) -> Iterator[Place]:
+        """The places in ``into``, lists opened."""
+        for item in self.into:
+            yield from item if isinstance(item, tuple) else (item,)
 
 
 @dataclass(frozen=True)
 class Schedule:
     """The plan of one program."""
 
+    slots: dict[Value, Slot]
     rules: dict[Call, type[Map] | Map]  # of the calls that are differentiated, in order
     drawn: dict[Call, type[Map] | Map]  # of those that only draw
     dead: dict[Call, tuple[Value, ...]]  # the values that nobody reads after this call
     backward: tuple[Pullback, ...]
-    unused: tuple[str, ...]  # trainable parameters that the loss does not depend on
+    unused: tuple[Value, ...]  # trainable parameters that the loss does not depend on
 
     @property
     def emissions(self) -> tuple[str, ...]:
         """The trainable parameters in the order in which their gradients complete."""
-        return self.unused + tuple(name for step in self.backward for name in step.completes)
+        names = (name for step in self.backward for name in step.completes)
+        return (*(self.slots[value].name for value in self.unused), *names)
 
 
 def schedule(graph: Graph, *, fallback: bool) -> Schedule:
@@ -68,8 +77,8 @@ def schedule(graph: Graph, *, fallback: bool) -> Schedule:
     drawn = {call: rule_of(call, fallback=False) for call in graph.calls if draws(call) and call not in rules}
     backward = tuple(_Backward(graph, rules).steps())
     completed = {name for step in backward for name in step.completes}
-    unused = tuple(name for name in graph.trainable if name not in completed)
-    return Schedule(rules, drawn, dead_after(graph), backward, unused)
+    unused = tuple(v for v, slot in graph.slots.items() if slot.trainable and slot.name not in completed)
+    return Schedule(graph.slots, rules, drawn, dead_after(graph), backward, unused)
 
 
 def differentiated(graph: Graph) -> list[Call]:
@@ -113,14 +122,19 @@ class _Backward:
         for call in self.rules:
             self.uses.update(v for v in call.values() if v in self.wanted)
         self.parameters = set(self.uses)
+        self.formed[self.graph.loss_sum] = False
         outputs = (v for call in self.rules for v in call.outputs if v is not None)
         self.wanted |= {v for v in outputs if v.dtype.is_floating_point}
 
     def steps(self) -> Iterator[Pullback]:
-        for call in reversed(self.rules):
-            into = tuple(self._into(call))
-            self.formed.update((p.value, p.how is not How.FRESH or self.rules[call].owned) for p in _open(into) if p.value)
-            yield Pullback(call, into, tuple(self._completed(call)))
+        """The VJPs, last call first."""
+        for call, rule in reversed(self.rules.items()):
+            read = tuple(v if v in self.formed else None for v in call.outputs)
+            step = Pullback(call, read, tuple(self._into(call)), tuple(self._completed(call)))
+            for place in step.places():
+                if place.value is not None:
+                    self.formed[place.value] = place.how not in (How.FRESH, How.AGAIN) or rule.owned
+            yield step
 
     def _into(self, call: Call) -> Iterator[Any]:
         seen: set[Value] = set()
@@ -137,15 +151,10 @@ class _Backward:
         if value in self.parameters:
             return Place(How.WRITE if first else How.MORE, value)
         if first or again:
-            return Place(How.FRESH, value)
+            return Place(How.FRESH if first else How.AGAIN, value)
         return Place(How.ADD if self.formed[value] else How.PLUS, value)
 
     def _completed(self, call: Call) -> Iterator[str]:
         own = [v for v in call.values() if v in self.parameters]
         self.uses.subtract(own)
         return (self.graph.slots[v].name for v in dict.fromkeys(own) if not self.uses[v])
-
-
-def _open(into: Sequence[Any]) -> Iterator[Place]:
-    for item in into:
-        yield from item if isinstance(item, tuple) else (item,)

@@ -9,7 +9,8 @@ from distbp.engines.manual import ManualEngine
 from torch import Tensor, nn
 
 from distbp.comm.base import Communicator, Name
-from distbp.comm.connect import channel, join
+from distbp.comm.channel import channel
+from distbp.comm.connect import join
 from distbp.comm.world import World
 from distbp.data.order import key, leaves
 from distbp.data.part import Part, pieces
@@ -78,7 +79,7 @@ class DataParallel:
         self._order = reduction if isinstance(reduction, Order) else one_of("reduction", reduction, ORDERS)()
         self._reducer: Reducer | None = None
         self._destinations: dict[Slot, tuple[Destination, Destination]] = {}
-        self._counts: dict[int, dict[str, Tensor]] = {}  # the integer buffers' changes, by part
+        self._counts: dict[int, Mapping[str, Tensor]] = {}  # the buffers' changes, by part
         for tensor in module.state_dict().values():
             self.comm.broadcast(tensor.detach(), name=START).wait()
 
@@ -159,10 +160,10 @@ class DataParallel:
             row[0] += outcome.loss_sum
             row[1] += outcome.count
             for name in self._moving:
-                delta = outcome.buffer_deltas[name] / len(cut)
+                delta = outcome.buffer_deltas.get(name, torch.zeros(())) / len(cut)
                 slot.views[name].add_(delta) if number else slot.views[name].copy_(delta)
             if number == 0:
-                self._counts.setdefault(part.index, {name: outcome.buffer_deltas[name] for name in self._counting})
+                self._counts[part.index] = outcome.buffer_deltas
 
     def _destination(self, slot: Slot, *, add: bool) -> Destination:
         if slot not in self._destinations:
@@ -179,7 +180,7 @@ class DataParallel:
         owner = next(rank for rank in range(size) if first in leaves(len(present), size, rank))
         for name, buffer in self._counting.items():
             if self.comm.rank == owner:
-                buffer.add_(self._counts[first][name])
+                buffer.add_(self._counts[first].get(name, torch.zeros((), dtype=buffer.dtype)))
             self.comm.broadcast(buffer, name=Name(step, "buffers"), root=owner).wait()
         self._counts.clear()
 

@@ -9,7 +9,10 @@ from collections.abc import Callable
 from distbp.bounds import Fraction, NonNegative
 
 Schedule = Callable[[float, float], float]
-"""``schedule(epochs seen, epochs in all)``: the factor of the learning rate, in [0, 1]. Epochs may be fractions."""
+"""``schedule(epochs seen, epochs in all)``: the factor of the learning rate, in [0, 1].
+
+Epochs are counted in samples, as fractions; what a step has seen is counted to the middle of its batch.
+"""
 
 
 def constant(*, warmup_epochs: NonNegative = 0.0) -> Schedule:

@@ -76,7 +76,8 @@ class Trainer:
 
     def step(self, batch: Batch) -> None:
         """One batch: this worker's gradients, everybody's sum, one update."""
-        lr = self.plan.lr * self.schedule(self.epochs_after(self.position), self.epochs_after(self.steps))
+        begin, end = self.epochs_after(self.position), self.epochs_after(self.position + 1)
+        lr = self.plan.lr * self.schedule((begin + end) / 2, self.epochs_after(self.steps))
         totals = self.parallel.gradients(batch.parts, batch.present, step=batch.step)
         self.clock.at(batch.step, "update")
         update(self.optimizer, lr=lr, count=totals.count)

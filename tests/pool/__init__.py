@@ -4,6 +4,6 @@
 returns the ranks' results. ``GROUPS`` lists the pools for ``@pytest.mark.parametrize(("kind", "size"), GROUPS)``.
 """
 
-from tests.pool.pool import GROUPS, Pool, RankFailure
+from tests.pool.pool import GROUPS, Pool, RankError
 
-__all__ = ["GROUPS", "Pool", "RankFailure"]
+__all__ = ["GROUPS", "Pool", "RankError"]

@@ -5,6 +5,7 @@ JSON, and each answers with a line. A rank whose socket closes ends itself, so n
 ends.
 """
 
+import contextlib
 import json
 import os
 import queue
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 START = 90.0  # s, for a launcher, its interpreters and their imports of torch on a busy machine
-PATIENCE = 3.0  # s that the other ranks have to answer after the first has failed
+PATIENCE = 1.0  # s that the other ranks have to answer after the first has failed
 TAIL = 4000  # characters of the ranks' output that a failure shows
 BIN = Path(sys.executable).parent
 COMMANDS = {
@@ -31,7 +32,7 @@ COMMANDS = {
 SETTINGS = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMP_NUM_THREADS": "1"}
 
 
-class RankFailure(AssertionError):
+class RankError(AssertionError):
     """A rank raised, ended, or did not answer."""
 
 
@@ -57,13 +58,13 @@ class Launch:
             self._accept(listener)
 
     def run(self, function: Callable[..., Any], args: Sequence[Any], timeout: float) -> list[Any]:
-        """Call the function on every rank and return the results, or raise one RankFailure for all of them."""
+        """Call the function on every rank and return the results, or raise one RankError for all of them."""
         call = {"module": function.__module__, "function": function.__qualname__, "args": list(args)}
         for rank in self._ranks.values():
             rank.sendall(json.dumps(call).encode() + b"\n")
         answers = self._collect(timeout)
         if len(answers) < self.size or any("failure" in answer for answer in answers.values()):
-            raise RankFailure(self._report(function.__qualname__, answers, timeout))
+            raise RankError(self._report(function.__qualname__, answers, timeout))
         return [answers[rank]["result"] for rank in range(self.size)]
 
     def end(self) -> None:
@@ -85,7 +86,7 @@ class Launch:
                 if self._launcher.poll() is not None or time.monotonic() > deadline:
                     message = f"{self.name}: {len(self._ranks)} ranks have come in {START:g} s\n{self._log()}"
                     self.end()
-                    raise RankFailure(message) from None
+                    raise RankError(message) from None
                 continue
             self._welcome(connection)
 
@@ -121,7 +122,9 @@ class Launch:
         for rank in silent:
             _signal(self._pids[rank], signal.SIGUSR1)  # it writes where it stands
         time.sleep(0.5 if silent else 0.0)
-        failed = [f"rank {rank}: {answer['failure']}" for rank, answer in sorted(answers.items()) if "failure" in answer]
+        failed = [
+            f"rank {rank}: {answer['failure']}" for rank, answer in sorted(answers.items()) if "failure" in answer
+        ]
         waited = [f"ranks {silent} did not answer (time-out {timeout:g} s)"] if silent else []
         return "\n".join([f"{self.name}: {function}", *failed, *waited, self._log()])
 
@@ -130,7 +133,5 @@ class Launch:
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):  # it may have ended already
         os.kill(pid, number)
-    except ProcessLookupError:
-        pass  # it has ended already

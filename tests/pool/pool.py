@@ -6,7 +6,7 @@ from typing import Any
 
 from distbp.comm import threads
 from distbp.comm.local import LocalCommunicator
-from tests.pool.launch import Launch, RankFailure
+from tests.pool.launch import Launch, RankError
 
 SIZES = (1, 2, 3, 4)
 GROUPS = [("local", 1), *((kind, size) for kind in ("threads", "mpi", "torch") for size in SIZES)]
@@ -18,12 +18,10 @@ class Pool:
     def __init__(self) -> None:
         self._launches: dict[tuple[str, int], Launch] = {}
 
-    def run(
-        self, kind: str, size: int, function: Callable[..., Any], *args: Any, timeout: float = 60.0
-    ) -> list[Any]:
+    def run(self, kind: str, size: int, function: Callable[..., Any], *args: Any, timeout: float = 60.0) -> list[Any]:
         """Each rank's ``function(communicator, *args)``, in order of rank. Arguments and results pass as JSON.
 
-        RankFailure where a rank raises, ends, or does not answer within ``timeout`` seconds: it carries the tracebacks
+        RankError where a rank raises, ends, or does not answer within ``timeout`` seconds: it carries the tracebacks
         of all ranks that failed.
         """
         if kind in ("local", "threads"):
@@ -32,7 +30,7 @@ class Pool:
         self._launches[kind, size] = launch
         try:
             return launch.run(function, args, timeout)
-        except RankFailure:
+        except RankError:
             launch.end()
             del self._launches[kind, size]
             raise
@@ -49,7 +47,7 @@ def _in_process(kind: str, size: int, function: Callable[..., Any], args: Any, t
             return _json([function(LocalCommunicator(), *args)])
         return _json(threads.run(size, function, *args, timeout=timeout))
     except Exception as failure:
-        raise RankFailure(f"{kind} x {size}: {type(failure).__name__}: {failure}") from failure
+        raise RankError(f"{kind} x {size}: {type(failure).__name__}: {failure}") from failure
 
 
 def _json(value: Any) -> Any:

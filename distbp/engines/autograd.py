@@ -1,0 +1,102 @@
+"""The autograd engine: the module runs on torch's tape, whatever it is made of."""
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, nn
+
+from distbp.data.part import Part
+from distbp.engines.base import Destination, Engine, Loss, Metrics, Outcome
+from distbp.engines.buffers import Buffers
+from distbp.engines.empty import is_empty, leave_zeros
+from distbp.program.sum_loss import SumLoss
+
+_GLOBAL_GENERATOR = threading.Lock()  # ranks may be threads of one process: they take turns at the forward pass
+
+
+class AutogradEngine(Engine):
+    """Runs the module and its loss on torch's tape, and copies each gradient once to where it travels from.
+
+    A module draws from torch's global generator: for the forward pass that is seeded by ``part.draws``, and put back.
+    The gradients exist together when the tape has run back; they complete in the reverse order of registration.
+    """
+
+    name = "autograd"
+
+    def __init__(self, module: nn.Module, loss: Loss, *, metrics: Metrics | None = None) -> None:
+        super().__init__(module, loss, metrics=metrics)
+        self._whole = SumLoss(module, loss)
+        trainable = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
+        self._parameters = dict(reversed(trainable))
+        self._buffers = Buffers(module)
+        self._moving: Sequence[str] = ()
+        self._metric_sums: Mapping[str, Tensor] = {}
+
+    @property
+    def emissions(self) -> Sequence[str]:
+        """The trainable parameters in the reverse order of registration."""
+        return tuple(self._parameters)
+
+    @property
+    def moving(self) -> Sequence[str]:
+        """The buffers that a training pass over the example changed."""
+        return self._moving
+
+    def prepare(self, example: Part) -> None:
+        """Find out which buffers a training pass changes; the tape itself is made anew for every part."""
+        if self._buffers:
+            before = self._buffers.copy()
+            with _draws(example), torch.no_grad():
+                self._whole(example.inputs, example.target)
+            self._moving = tuple(self._buffers.restore(before))
+
+    def gradients(self, part: Part, destination: Destination, state: Any = None) -> Outcome:
+        """The part's gradients, into ``destination``; all complete at the end, in the order of ``emissions``."""
+        if is_empty(part):
+            return leave_zeros(self.emissions, destination, self._metric_sums)
+        before = self._buffers.copy()
+        with _draws(part), torch.enable_grad():
+            loss_sum, count, output = self._whole(part.inputs, part.target)
+        self._deliver(loss_sum, destination)
+        with torch.no_grad():
+            if self.metrics is not None:
+                self._metric_sums = self.metrics(output, part.target)
+        return Outcome(loss_sum.detach(), count, self._metric_sums, self._buffers.restore(before), state=state)
+
+    def _deliver(self, loss_sum: Tensor, destination: Destination) -> None:
+        """Run the tape back, then copy or add each gradient into its place. A parameter that is not used has zeros."""
+        parameters = [*self._parameters.values()]
+        reached = loss_sum.requires_grad and bool(parameters)
+        formed = torch.autograd.grad(loss_sum, parameters, allow_unused=True) if reached else [None] * len(parameters)
+        for name, gradient in zip(self._parameters, formed, strict=True):
+            _put(gradient, destination.gradients[name], add=destination.add)
+            destination.complete(name)
+
+
+def _put(gradient: Tensor | None, place: Tensor, *, add: bool) -> None:
+    if gradient is not None:
+        place.add_(gradient) if add else place.copy_(gradient)
+    elif not add:
+        place.zero_()
+
+
+@contextmanager
+def _draws(part: Part) -> Iterator[None]:
+    """torch's global generators seeded for this part alone."""
+    with _GLOBAL_GENERATOR:
+        generators = [_global_generator(device) for device in {x.device for x in part.inputs}]
+        states = [generator.get_state() for generator in generators]
+        try:
+            for generator in generators:
+                generator.manual_seed(part.draws)
+            yield
+        finally:
+            for generator, state in zip(generators, states, strict=True):
+                generator.set_state(state)
+
+
+def _global_generator(device: torch.device) -> Generator:
+    return torch.cuda.default_generators[device.index or 0] if device.type == "cuda" else torch.default_generator

@@ -1,0 +1,109 @@
+"""The manual engine: the backward pass is a program of maps, written out in Python before the first step."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from distbp.data.part import Part
+from distbp.engines.base import Destination, Engine, Loss, Metrics, Outcome
+from distbp.engines.empty import is_empty, leave_zeros
+from distbp.program.program import Program, build
+
+
+class ManualEngine(Engine):
+    """Runs a Program, lowered once for every shape, dtype and mode that it meets.
+
+    ``fallback="autograd"`` lets torch differentiate the ops that have no map. Which parameters are trainable is settled
+    when a shape is first met. Dropout draws as nn.Dropout does on a CPU after ``torch.manual_seed(part.draws)``, and
+    leaves torch's global generator alone.
+    """
+
+    name = "manual"
+
+    def __init__(
+        self,
+        module: nn.Module,
+        loss: Loss,
+        *,
+        metrics: Metrics | None = None,
+        fallback: Literal["none", "autograd"] = "none",
+    ) -> None:
+        super().__init__(module, loss, metrics=metrics)
+        self._fallback = fallback == "autograd"
+        self._modules = list(module.modules())
+        self._programs: dict[Any, Program] = {}
+        self._generators: dict[torch.device, Generator] = {}
+        self._metric_sums: Mapping[str, Tensor] = {}
+
+    @property
+    def emissions(self) -> Sequence[str]:
+        """The order in which the gradients complete: that of the first program, which later ones keep."""
+        return self._first.emissions
+
+    @property
+    def source(self) -> str:
+        """The Python source of the first program: its forward and its backward pass."""
+        return self._first.source
+
+    @property
+    def _first(self) -> Program:
+        assert self._programs, "prepare the engine first"
+        return next(iter(self._programs.values()))
+
+    def prepare(self, example: Part) -> None:
+        """Lower the program for parts of this shape. Raises RequestError for a model that has none."""
+        self._program(example, _leaves(example))
+
+    def gradients(self, part: Part, destination: Destination, state: Any = None) -> Outcome:
+        """The part's gradients, into ``destination``; ``complete`` is called in the order of ``emissions``."""
+        if is_empty(part):
+            return leave_zeros(self.emissions, destination, self._metric_sums)
+        leaves = _leaves(part)
+        program = self._program(part, leaves)
+        with torch.no_grad():
+            loss_sum, count, output, saved = program.forward(leaves, self._seeded(part))
+            self._run_backward(program, saved, torch.ones_like(loss_sum), destination)
+            if self.metrics is not None:
+                self._metric_sums = self.metrics(output, part.target)
+        return Outcome(loss_sum, count, self._metric_sums, state=state)
+
+    def _run_backward(self, program: Program, saved: list[Any], d_loss: Tensor, destination: Destination) -> None:
+        ordered = program.emissions == self.emissions
+        complete = destination.complete if ordered else _later
+        program.backward(saved, d_loss, destination.gradients, add=destination.add, complete=complete)
+        if not ordered:
+            for name in self.emissions:
+                destination.complete(name)
+
+    def _program(self, part: Part, leaves: Sequence[Any]) -> Program:
+        key = tuple(map(_look, leaves)), tuple(module.training for module in self._modules)
+        program = self._programs.get(key)
+        if program is None:
+            program = build(self.module, self.loss, part.inputs, part.target, fallback=self._fallback)
+            self._programs[key] = program
+        return program
+
+    def _seeded(self, part: Part) -> Generator:
+        device = part.inputs[0].device
+        if device not in self._generators:
+            self._generators[device] = Generator(device)
+        return self._generators[device].manual_seed(part.draws)
+
+
+def _leaves(part: Part) -> list[Any]:
+    """The part's tensors, in a program's order."""
+    if isinstance(part.target, Tensor):
+        return [*part.inputs, part.target]
+    return [*part.inputs, *tree_leaves(part.target)]
+
+
+def _look(leaf: Any) -> Any:
+    """What a program depends on in one of its inputs: a constant is its own value."""
+    return (leaf.shape, leaf.dtype, leaf.device) if isinstance(leaf, Tensor) else leaf
+
+
+def _later(_name: str) -> None:
+    """Nothing: the engine announces the gradients itself."""

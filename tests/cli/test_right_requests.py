@@ -1,0 +1,169 @@
+"""What a right command line does: what it shows, what it runs, in which folder, and how it ends."""
+
+import io
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from distbp import cli, launcher
+from distbp.comm.world import World
+from distbp.config import conf_dir
+from distbp.errors import JobError, RequestError
+from distbp.schema import Request
+from tests.cli.conftest import Distbp, Launched
+
+
+def test_train_is_the_verb_where_none_is_given(distbp: Distbp, launched: Launched) -> None:
+    assert distbp("seed=3").code == 0
+    ((verb, request),) = launched.jobs
+    assert (verb, request.seed, request.overrides) == ("train", 3, ("seed=3",))
+
+
+@pytest.mark.parametrize(
+    ("written", "value"), [("1e-3", 1e-3), ("'1e-3'", 1e-3), ("1", 1.0), ("${comm.timeout}", 60.0)]
+)
+def test_numbers_may_be_written_in_many_ways(distbp: Distbp, launched: Launched, written: str, value: float) -> None:
+    assert distbp(f"optimizer.lr={written}").code == 0
+    assert launched.request.optimizer["lr"] == value
+
+
+def test_whole_numbers_may_be_written_in_many_ways(distbp: Distbp, launched: Launched) -> None:
+    assert distbp("epochs=1e2", "batch_size='32'", "steps=1_000").code == 0
+    assert (launched.request.epochs, launched.request.batch_size, launched.request.steps) == (100, 32, 1000)
+
+
+def test_a_path_that_looks_like_a_number_is_a_path(distbp: Distbp, launched: Launched) -> None:
+    assert distbp("run_dir=2026", "data.cache='~/x'").code == 0
+    assert (launched.request.run_dir, launched.request.data.cache) == ("2026", str(Path("~/x").expanduser()))
+
+
+def test_a_request_is_the_same_after_a_journey_as_json(distbp: Distbp, launched: Launched) -> None:
+    distbp("optimizer=sgd", "shards=4", "resume_allow=[seed]", "resume=x")
+    assert Request.model_validate_json(launched.request.model_dump_json()) == launched.request
+
+
+CHOICES = [
+    f"{group.name}={path.relative_to(group).with_suffix('')}"
+    for group in sorted(conf_dir().iterdir())
+    if group.is_dir()
+    for path in sorted(group.rglob("*.yaml"))
+]
+
+
+@pytest.mark.parametrize("word", CHOICES)
+def test_every_choice_composes(distbp: Distbp, launched: Launched, word: str) -> None:
+    assert distbp(word).code == 0
+    group, _, choice = word.partition("=")
+    node = launched.request.model_dump()[group]
+    assert node["name"] == choice
+
+
+def test_help_names_every_key_with_its_meaning(distbp: Distbp, launched: Launched) -> None:
+    answer = distbp("--help")
+    assert answer.code == 0
+    distbp()
+    shown = {line.split("=")[0].strip() for line in answer.out.splitlines() if "=" in line and line.split()[1:]}
+    assert set(keys(launched.request.model_dump())) - {"overrides"} <= shown
+    assert all(f"{verb} " in answer.out for verb in ("train", "evaluate", "data", "doctor"))
+    assert "sgd: share of the last update" in answer.out
+
+
+def keys(node: dict[str, object], prefix: str = "") -> list[str]:
+    """Every dotted key that a user may set."""
+    found = []
+    for key, value in node.items():
+        if isinstance(value, dict):
+            found += keys(value, f"{prefix}{key}.")
+        elif key not in {"name", "_target_"}:
+            found.append(prefix + key)
+    return found
+
+
+SHOWN = [
+    (["--version"], "distbp "),
+    (["--cfg", "job"], "batch_size: "),
+    (["--cfg", "job", "--resolve", "optimizer=sgd"], "name: sgd"),
+    (["--cfg", "hydra"], "hydra:"),
+    (["--cfg", "all", "seed=7"], "seed: 7"),
+    (["train", "-c", "job", "seed=7"], "seed: 7"),
+    (["--info", "searchpath"], str(conf_dir())),
+    (["--info", "defaults"], "optimizer/adamw"),
+    (["--hydra-help"], "hydra.cc"),
+    (["data", "list"], "digits"),
+    (["data", "list", "data.cache=elsewhere"], "not cached"),
+]
+
+
+@pytest.mark.parametrize(("argv", "fragment"), SHOWN, ids=[" ".join(argv) for argv, _ in SHOWN])
+def test_options_show_and_run_nothing(
+    distbp: Distbp, launched: Launched, tmp_path: Path, argv: list[str], fragment: str
+) -> None:
+    answer = distbp(*argv)
+    assert (answer.code, answer.err) == (0, "")
+    assert fragment in answer.out
+    assert not launched.jobs
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_table_goes_into_a_file(distbp: Distbp, tmp_path: Path) -> None:
+    answer = distbp("data", "list", "output=table.txt")
+    assert (answer.code, answer.out) == (0, "")
+    assert "digits" in (tmp_path / "table.txt").read_text()
+
+
+def test_a_file_that_cannot_be_written_is_named(distbp: Distbp) -> None:
+    answer = distbp("data", "list", "output=no/such/folder")
+    assert answer.code == 2
+    assert answer.err.startswith("distbp: error: output=no/such/folder: ")
+
+
+ENDS = [
+    (RequestError("data.path", "x", "a file"), 2, "distbp: error: data.path=x: a file\n"),
+    (JobError("worker lost", rank=1, step=5, phase="reduce"), 3, "distbp: error: rank 1 failed at step 5 in phase "),
+    (KeyboardInterrupt(), 130, ""),
+    (SystemExit(143), 143, ""),
+]
+
+
+@pytest.mark.parametrize("options", [[], ["-m"]], ids=["alone", "multirun"])
+@pytest.mark.parametrize(("error", "code", "line"), ENDS, ids=["request", "job", "interrupt", "terminated"])
+def test_how_a_job_ends_is_how_the_command_ends(  # noqa: PLR0917 - pytest gives its arguments by name
+    distbp: Distbp, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, line: str, options: list[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(launcher, "run", fail)
+    answer = distbp(*options, "seed=1")
+    assert answer.code == code
+    assert answer.err.startswith(line)
+    assert answer.err.count("\n") == bool(line)
+
+
+def test_a_reader_that_leaves_is_no_error(launched: Launched, monkeypatch: pytest.MonkeyPatch, capfd: object) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(os.fdopen(write, "wb")))
+    assert cli.main(["--help"]) == 128 + 13
+
+
+@pytest.mark.parametrize(("argv", "code"), [(["seed=1"], 0), (["sed=1"], 2), (["--help"], 0)])
+def test_rank_0_speaks_and_tells_the_others_how_it_ended(
+    distbp: Distbp, launched: Launched, monkeypatch: pytest.MonkeyPatch, argv: list[str], code: int
+) -> None:
+    monkeypatch.setattr(World, "detect", lambda: World("mpirun", 0, 2, 0, 2))
+    assert distbp(*argv).code == code
+    assert launched.finished == [code]
+
+
+@pytest.mark.parametrize("argv", [["seed=1"], ["sed=1"], ["--help"], ["trian"]])
+def test_the_other_ranks_follow_in_silence(
+    distbp: Distbp, launched: Launched, monkeypatch: pytest.MonkeyPatch, argv: list[str]
+) -> None:
+    monkeypatch.setattr(World, "detect", lambda: World("mpirun", 1, 2, 1, 2))
+    answer = distbp(*argv)
+    assert (answer.code, answer.out, answer.err) == (7, "", "")
+    assert not launched.jobs
+    assert not launched.finished

@@ -1,0 +1,116 @@
+"""Whatever happens to one worker or to the launcher, all workers end soon, and the message says where and why."""
+
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.launch.start import Run, command
+
+LAUNCHERS = ("workers", "mpirun", "torchrun")
+SOON = 5.0  # s
+FAULTS = {
+    "raise": r"ValueError: boom",
+    "exit": r"sys\.exit\(0\) was called before the job was done",
+    "kill": r"process \d+ is gone",
+}
+
+
+def started(folder, launcher, *overrides):
+    line = command(launcher, 2, "workload=faulty", f"run_dir={folder}", "threads=1", "log.every=1", *overrides)
+    return Run([*line, "--config-dir", "tests/faults/conf"])
+
+
+def messages(text):
+    return re.findall(r"distbp: error: .*", text)
+
+
+def steps(folder):
+    path = Path(folder) / "metrics.jsonl"
+    return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+def until_step(run, folder, step, timeout=30.0):
+    begin = time.monotonic()
+    while steps(folder) < step:
+        assert time.monotonic() - begin < timeout
+        assert run.process.poll() is None, run.process.communicate()
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_a_worker_that_ends_ends_all_and_is_named(tmp_path, launcher, fault, rank):
+    folder = tmp_path / "run"
+    run = started(folder, launcher, f"workload.fault={fault}", f"workload.rank={rank}", "workload.step=5")
+    until_step(run, folder, 5)
+    fell = time.monotonic()
+    code = run.wait()
+    took = time.monotonic() - fell
+    left = run.processes()
+    run.end()
+    assert not left
+    assert took < SOON
+    assert code == 3 if launcher == "workers" else code != 0
+    (message,) = messages(run.stderr)
+    assert re.search(rf"rank {rank} failed at step 5 in phase data: .*{FAULTS[fault]}", message), message
+    if launcher == "workers":
+        assert run.stderr.rstrip().endswith(message)
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_a_launcher_that_is_killed_leaves_no_worker(tmp_path, launcher):
+    folder = tmp_path / "run"
+    run = started(folder, launcher)
+    until_step(run, folder, 3)
+    program = "mpirun" if launcher == "workers" else launcher
+    victims = [pid for pid, line in run.processes().items() if re.search(rf"(prterun|{program}) ", line)]
+    assert victims
+    os.kill(victims[0], signal.SIGKILL)
+    took = run.seconds_until_gone(SOON + 1)
+    run.end()
+    code = run.wait()
+    assert took < SOON
+    assert code != 0
+    (message,) = messages(run.stderr)
+    assert re.search(r"rank \d failed at step \d+ in phase \w+: its launcher \(process \d+\) is gone", message)
+
+
+def test_our_own_process_that_is_killed_leaves_no_worker(tmp_path):
+    folder = tmp_path / "run"
+    run = started(folder, "workers")
+    until_step(run, folder, 3)
+    run.process.kill()
+    took = run.seconds_until_gone(SOON + 1)
+    run.end()
+    assert took < SOON
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_a_worker_that_sleeps_is_named_after_the_time_out(tmp_path, launcher):
+    folder = tmp_path / "run"
+    run = started(folder, launcher, "workload.fault=sleep", "workload.rank=1", "workload.step=5", "comm.timeout=1")
+    code = run.wait(30)
+    left = run.processes()
+    run.end()
+    assert not left
+    assert code != 0
+    (message,) = messages(run.stderr)
+    assert "rank 1 failed at step 5 in phase data: it did not arrive within comm.timeout=1 s" in message
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_sigterm_ends_all(tmp_path, launcher):
+    folder = tmp_path / "run"
+    run = started(folder, launcher)
+    until_step(run, folder, 3)
+    run.process.send_signal(signal.SIGTERM)
+    code = run.wait(SOON + 5)
+    left = run.processes()
+    run.end()
+    assert not left
+    assert code != 0

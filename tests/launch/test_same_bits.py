@@ -1,0 +1,82 @@
+"""The number of workers, the launcher and the transport do not change a bit of the result."""
+
+import json
+
+import pytest
+import torch
+from rich.console import Console
+
+from distbp import config, job
+from distbp.comm import threads
+from tests.launch.start import Run, command
+from tests.pool import GROUPS
+
+REQUEST = ["shards=4", "seed=0", "steps=60", "evaluate.every=never"]
+LAUNCHES = [
+    ("workers", 2),
+    ("workers", 3),
+    ("workers", 4),
+    ("mpirun", 2),
+    ("mpirun", 3),
+    ("torchrun", 2),
+    ("torchrun", 3),
+]
+
+
+def launched(folder, launcher, size, *overrides):
+    run = Run(command(launcher, size, *REQUEST, *overrides, f"run_dir={folder}"))
+    assert run.wait() == 0, run.stderr
+    return json.loads((folder / "result.json").read_text())
+
+
+def train(comm, folder, *overrides):
+    """In this process, on a communicator that stands already: each rank's hash of its own weights."""
+    torch.set_num_threads(1)
+    result = job.train(config.request(*REQUEST, *overrides, f"run_dir={folder}"), comm, Console(quiet=True))
+    return result.get("weights_sha256")
+
+
+@pytest.fixture(scope="module")
+def one_worker(tmp_path_factory):
+    """The weights of one worker, by engine."""
+    return {
+        engine: launched(tmp_path_factory.mktemp(engine) / "run", "alone", 1, f"engine={engine}")
+        for engine in ("manual", "autograd")
+    }
+
+
+@pytest.mark.parametrize(("launcher", "size"), LAUNCHES)
+def test_every_launch_gives_the_bits_of_one_worker(tmp_path, one_worker, launcher, size):
+    result = launched(tmp_path / "run", launcher, size)
+    assert result["world_size"] == size
+    assert result["threads"] == 1
+    assert result["weights_sha256"] == one_worker["manual"]["weights_sha256"]
+    assert result["metrics"] == one_worker["manual"]["metrics"]
+
+
+@pytest.mark.parametrize("engine", ["manual", "autograd"])
+@pytest.mark.parametrize(("kind", "size"), GROUPS)
+def test_every_communicator_gives_the_bits_of_one_worker(pool, tmp_path, one_worker, kind, size, engine):
+    hashes = pool.run(kind, size, train, str(tmp_path / "run"), f"engine={engine}")
+    assert hashes[0] == one_worker[engine]["weights_sha256"]
+
+
+def test_another_seed_gives_other_bits(tmp_path, one_worker):
+    (other,) = threads.run(1, train, str(tmp_path / "run"), "seed=1")
+    assert other != one_worker["manual"]["weights_sha256"]
+
+
+@pytest.mark.parametrize("overrides", [["batch_size=30"], ["batch_size=3"], ["micro_batches=3"]])
+def test_ragged_and_empty_parts_and_micro_batches(pool, tmp_path, overrides):
+    """Three samples on four parts leave one empty; 30 make parts of 7 and 8."""
+    hashes = {
+        size: pool.run("mpi", size, train, str(tmp_path / str(size)), "steps=10", *overrides)[0] for size in (1, 2, 3, 4)
+    }
+    assert len(set(hashes.values())) == 1, hashes
+
+
+def test_auto_shards_repeat(pool, tmp_path):
+    first, second = (
+        pool.run("mpi", 2, train, str(tmp_path / name), "shards=auto", "steps=20")[0] for name in ("first", "second")
+    )
+    assert first == second
