@@ -48,7 +48,7 @@ def build(node: Mapping[str, Any], **given: Any) -> Any:
 
 def as_yaml(request: Request) -> str:
     """The request as YAML: what ``config.yaml`` of a run says."""
-    return OmegaConf.to_yaml(OmegaConf.create(request.model_dump(mode="json")))
+    return str(yaml.safe_dump(request.model_dump(mode="json"), sort_keys=False))
 
 
 def request(*overrides: str) -> Request:

@@ -82,7 +82,7 @@ def start(verb: str, request: Request) -> dict[str, Any]:
         crowded = ["--oversubscribe"] if workers > available() else []
         command = [mpirun, "-n", str(workers), "--bind-to", "none", *crowded, sys.executable, "-m", "distbp.worker"]
         exit_code = supervise(command, children(job), hush=verdict.path.exists)
-        if not verdict.path.exists():
+        if not verdict.arrives(within=GRACE if exit_code else 0.0):
             cause = f"mpirun ended with exit code {exit_code} before the job was done"
             raise JobError(cause, rank=0, step=0, phase="start")
         return verdict.read()

@@ -57,7 +57,8 @@ def peak_memory(comm: Communicator) -> int:
 
 def show(result: Mapping[str, Any], console: Console) -> None:
     """The short table at the end of a run."""
-    table = Table(show_header=False, title=f"{result['workload']} on {workers(result)}", title_justify="left")
+    console.print(f"{result['workload']} on {workers(result)}", highlight=False)
+    table = Table(show_header=False)
     table.add_row("steps", f"{result['steps']:,} ({result['epochs']:g} epochs)")
     table.add_row("train loss", f"{result['train_loss']:.4f}")
     for name, value in result["metrics"].items():

@@ -1,6 +1,7 @@
 """How the workers tell the process that started them how the job ended."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,13 @@ class Verdict:
         temporary = self.path.with_suffix(".new")
         temporary.write_text(json.dumps({"kind": kind, "value": value}))
         temporary.replace(self.path)
+
+    def arrives(self, *, within: float) -> bool:
+        """Whether it is there in ``within`` seconds: workers outlive a launcher that was killed, and speak then."""
+        until = time.monotonic() + within
+        while not self.path.exists() and time.monotonic() < until:
+            time.sleep(0.02)
+        return self.path.exists()
 
     def read(self) -> dict[str, Any]:
         """The result. Raises the error that ended the job, or FileNotFoundError if nobody wrote."""

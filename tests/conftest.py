@@ -3,8 +3,13 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.pool import Pool
+
+# A test's time-out is pytest's. Hypothesis would take a first call's imports, or a busy machine, for a failure.
+settings.register_profile("distbp", deadline=None)
+settings.load_profile("distbp")
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 MPI is initialised on first use and never by an import. Nothing is pickled: only mpi4py's buffer methods are called.
 """
 
+import atexit
 from collections.abc import Sequence
 from typing import Any
 
@@ -41,6 +42,8 @@ def everyone(world: World) -> Any:
     mpi = library()
     if not mpi.Is_initialized():
         mpi.Init_thread(mpi.THREAD_SERIALIZED)
+        if world.size == 1:
+            atexit.register(finalize)  # among several, a rank that leaves early would wait there for the others
     group = mpi.COMM_WORLD
     group.Set_errhandler(mpi.ERRORS_RETURN)
     if group.size != world.size or group.rank != world.rank:

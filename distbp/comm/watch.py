@@ -31,6 +31,7 @@ class Watch:
         self.timeout = timeout
         self.say = say
         self._parent = os.getppid()
+        self._its_stderr = stderr_of(self._parent)
         self._wake, self._signals = os.pipe()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._look_around, name="distbp-watch", daemon=True)
@@ -54,6 +55,8 @@ class Watch:
         signal.set_wakeup_fd(self._wakeup_before)
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
+        if self._its_stderr >= 0:
+            os.close(self._its_stderr)
         os.close(self._wake)
         os.close(self._signals)
 
@@ -92,6 +95,8 @@ class Watch:
     def _orphaned(self) -> JobError | None:
         if os.getppid() == self._parent:
             return None
+        if self._its_stderr >= 0:
+            os.dup2(self._its_stderr, sys.stderr.fileno())  # ours ended in a pipe to the launcher
         return self._error(self.board.rank, f"its launcher (process {self._parent}) is gone")
 
     def _lost(self) -> JobError | None:
@@ -132,6 +137,14 @@ def leave(exit_code: int) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(exit_code)
+
+
+def stderr_of(pid: int) -> int:
+    """A descriptor of that process's standard error, or -1 (Linux: where it is a file, a pipe or a terminal)."""
+    try:
+        return os.open(f"/proc/{pid}/fd/2", os.O_WRONLY | os.O_APPEND | os.O_NOCTTY)
+    except OSError:
+        return -1
 
 
 def die_with_parent() -> None:

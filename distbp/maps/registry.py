@@ -69,7 +69,7 @@ def full_name(op: str) -> str:
 
 FAMILIES = {
     "conv": ("conv", "pool", "interpolate", "upsample", "pad"),
-    "norm": ("norm",),
+    "norm": ("norm", "softmax"),
     "recurrent": ("lstm", "gru", "rnn"),
     "attention": ("attention",),
     "embedding": ("embedding", "gather", "index"),

@@ -80,3 +80,9 @@ class Graph:
     count: Value | int
     outputs: tuple[Any, ...]  # the leaves of the module's output
     spec: TreeSpec  # of (loss_sum, count, output)
+
+    def values(self) -> Iterator[Value]:
+        """Every value of the program."""
+        yield from (*self.inputs, *self.slots, *self.constants)
+        for call in self.calls:
+            yield from (value for value in call.outputs if value is not None)

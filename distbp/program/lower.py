@@ -1,8 +1,11 @@
 """From a module and its loss to a Graph, through torch.export."""
 
+import io
+import logging
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr
 from typing import Any
 
 import torch
@@ -31,13 +34,25 @@ def lower(module: nn.Module, loss: Callable[[Any, Any], Any], inputs: tuple[Tens
 
 def _export(whole: SumLoss, inputs: tuple[Tensor, ...], target: Any) -> ExportedProgram:
     try:
-        with _LOCK, torch.enable_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what it warns of is not the user's to change
+        with _LOCK, torch.enable_grad(), _quiet():
             return torch.export.export(whole, (inputs, target), strict=False)
     except RequestError:
         raise
     except Exception as error:
         raise _not_exported(whole.module, error) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without torch.export's own warnings, logs and prints: where it fails, our one line says it."""
+    log = logging.getLogger("torch.fx.experimental.symbolic_shapes")
+    before, log.disabled = log.disabled, True
+    try:
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.disabled = before
 
 
 def _not_exported(module: nn.Module, error: Exception) -> RequestError:

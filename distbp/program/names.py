@@ -5,14 +5,17 @@ import keyword
 import re
 from collections.abc import Iterable
 
-WORDS = ("inputs", "parameters", "generator", "saved", "d_loss", "into", "complete", "torch", "FRESH", "SKIP", "Add")
+WORDS = (
+    *("inputs", "parameters", "generator", "saved", "d_loss", "into", "complete", "forward", "backward"),
+    *("torch", "FRESH", "SKIP", "Add", "Plus", "Tape"),
+)
 
 
 class Names:
-    """Gives each name once. One that is taken gets a number."""
+    """Gives each name once. One that is Python's, the source's own, or ``taken`` gets a number."""
 
-    def __init__(self, reserved: Iterable[str] = WORDS) -> None:
-        self._taken = {*keyword.kwlist, *keyword.softkwlist, *dir(builtins), *reserved, "Plus", "Tape"}
+    def __init__(self, taken: Iterable[str] = ()) -> None:
+        self._taken = {*keyword.kwlist, *keyword.softkwlist, *dir(builtins), *WORDS, *taken}
 
     def new(self, wish: str) -> str:
         """``wish`` as an identifier, or ``wish_2``, ``wish_3`` ... if it is taken."""

@@ -27,13 +27,14 @@ class Program:
 
     def __init__(self, graph: Graph, *, fallback: bool = False) -> None:
         plan = schedule(graph, fallback=fallback)
-        vocabulary = Vocabulary([*plan.rules.values(), *plan.drawn.values()])
+        rules = [*plan.rules.values(), *plan.drawn.values()]
+        vocabulary = Vocabulary(rules, map(str, graph.values()))
         forward, backward = Forward(graph, plan, vocabulary), Backward(graph, plan, vocabulary)
         body = "\n".join([*forward.lines(), "", "", *backward.lines(), ""])
         self.source = "\n".join([*_head(graph), "", *vocabulary.lines(body), "", "", body])
         self.emissions = plan.emissions
         self.spec = graph.spec
-        self._single = graph.spec.num_leaves == 3 and graph.spec.child(2).is_leaf()
+        self._single = len(graph.outputs) == 1 and graph.spec.unflatten([0, 1, 2])[2] == 2
         self._parameters = [_reader(graph, value) for value in forward.parameters()]
         self._places = [(graph.slots[p.value].name, p.how is How.WRITE) for p in backward.places() if p.value]
         functions = _compiled(self.source, graph.title, vocabulary.given)

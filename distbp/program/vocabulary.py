@@ -12,11 +12,11 @@ from distbp.program.names import Names
 
 
 class Vocabulary:
-    """A name for each of ``rules``. ``given`` are those that no import can reach, by name."""
+    """A name for each of ``rules``, none of them ``taken``. ``given`` are those that no import can reach, by name."""
 
-    def __init__(self, rules: Iterable[type[Map] | Map]) -> None:
+    def __init__(self, rules: Iterable[type[Map] | Map], taken: Iterable[str]) -> None:
         self.given: dict[str, Any] = {}
-        self._free = Names()
+        self._free = Names(taken)
         self._names: dict[Any, str] = {}
         self._imports: set[tuple[str, str]] = set()
         self._notes: list[str] = []

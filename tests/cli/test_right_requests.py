@@ -12,6 +12,7 @@ from distbp.comm.world import World
 from distbp.config import conf_dir
 from distbp.errors import JobError, RequestError
 from distbp.schema import Request
+from distbp.training import checkpoint
 from tests.cli.conftest import Distbp, Launched
 
 
@@ -117,6 +118,38 @@ def test_a_file_that_cannot_be_written_is_named(distbp: Distbp) -> None:
     answer = distbp("data", "list", "output=no/such/folder")
     assert answer.code == 2
     assert answer.err.startswith("distbp: error: output=no/such/folder: ")
+
+
+RECORDED = [
+    "optimizer=sgd",
+    "batch_size=8",
+    "seed=3",
+    "+steps=5",
+    "workers=4",
+    "comm.timeout=5",
+    "run_dir=a",
+    "resume=b",
+]
+
+
+def test_evaluate_asks_for_what_the_run_asked_for(
+    distbp: Distbp, launched: Launched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    monkeypatch.setattr(checkpoint, "overrides_of", lambda *where: asked.append(where) or RECORDED)
+    assert distbp("evaluate", "resume=latest", "run_dir=there", "seed=9").code == 0
+    assert asked == [("latest", "there")]
+    ((verb, request),) = launched.jobs
+    assert (verb, request.optimizer["name"], request.batch_size, request.steps) == ("evaluate", "sgd", 8, 5)
+    assert (request.seed, request.resume, request.run_dir) == (9, "latest", "there")
+    assert (request.workers, request.comm.timeout) == (None, 60.0)
+
+
+def test_a_checkpoint_cannot_say_what_is_called(distbp: Distbp, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint, "overrides_of", lambda *_: ["optimizer._target_=os.system"])
+    answer = distbp("evaluate", "resume=there")
+    assert answer.code == 2
+    assert answer.err.startswith("distbp: error: optimizer._target_=os.system: ")
 
 
 ENDS = [

@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distbp.data.evaluation import Block, blocks, evaluation
-
-from .counted import Counted
+from tests.data.counted import Counted
 
 
 def evaluated(n: int, batch_size: int, size: int) -> list[Block]:

@@ -11,8 +11,7 @@ from torch import Tensor
 from distbp.data import order
 from distbp.data.loader import Loader
 from distbp.data.part import Part, pieces, placed
-
-from .counted import Counted
+from tests.data.counted import Counted
 
 CPU = torch.device("cpu")
 

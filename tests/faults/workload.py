@@ -51,7 +51,7 @@ def faulty(
     path: str | None,
     cache: str,
     seed: int,
-    **digits: object,
 ) -> Workload:
-    workload = digits_mlp(path=path, cache=cache, seed=seed, **digits)
+    straight = {"rotation": 0.0, "scale": 0.0, "shear": 0.0, "shift": 0.0}
+    workload = digits_mlp(hidden=[32], dropout=0.1, **straight, path=path, cache=cache, seed=seed)
     return replace(workload, training=Faulty(workload.training, fault, rank, step))

@@ -66,7 +66,8 @@ def test_owned_gradients_share_no_memory(case: Case) -> None:
 
 
 def test_every_map_is_in_the_table_of_cases() -> None:
-    assert {rule for _, rule in registry.table()} == {case.rule for case in CASES}
+    ours = {rule for _, rule in registry.table() if rule.__module__.startswith("distbp.maps.")}
+    assert ours == {case.rule for case in CASES}
 
 
 @pytest.mark.parametrize(("op", "rule"), registry.table(), ids=str)

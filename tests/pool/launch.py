@@ -23,6 +23,7 @@ from typing import Any
 
 START = 90.0  # s, for a launcher, its interpreters and their imports of torch on a busy machine
 PATIENCE = 1.0  # s that the other ranks have to answer after the first has failed
+GRACE = 5.0  # s that ranks have to leave, and the launcher after them
 TAIL = 4000  # characters of the ranks' output that a failure shows
 BIN = Path(sys.executable).parent
 COMMANDS = {
@@ -52,7 +53,7 @@ class Launch:
             words = [word.format(size=size) for word in COMMANDS[kind]]
             self._launcher = subprocess.Popen(
                 [*words, str(Path(__file__).with_name("rank.py")), kind, str(self._folder / "socket")],
-                env=os.environ | SETTINGS | {"PYTHONPATH": os.pathsep.join(path or "." for path in sys.path)},
+                env=os.environ | SETTINGS | {"PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(self._folder)},
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
             self._accept(listener)
@@ -67,14 +68,29 @@ class Launch:
             raise RankError(self._report(function.__qualname__, answers, timeout))
         return [answers[rank]["result"] for rank in range(self.size)]
 
-    def end(self) -> None:
-        """Kill the ranks and their launcher."""
-        for pid in [*self._pids.values(), self._launcher.pid]:
-            _signal(pid, signal.SIGKILL)
+    def release(self) -> None:
+        """Let the ranks go; ``end`` follows."""
         for rank in self._ranks.values():
+            rank.shutdown(socket.SHUT_RDWR)
             rank.close()
-        self._launcher.wait()
+
+    def end(self, patience: float = 0.0) -> None:
+        """Kill the ranks that have not gone after ``patience`` seconds, and then the launcher if it stays.
+
+        A launcher that ends by itself removes what killed ranks leave in /tmp and /dev/shm.
+        """
+        if not self._ended(patience):
+            for pid in self._pids.values():
+                _signal(pid, signal.SIGKILL)
+        if not self._ended(GRACE):
+            self._launcher.kill()
+            self._launcher.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _ended(self, seconds: float) -> bool:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._launcher.wait(seconds)
+        return self._launcher.returncode is not None
 
     def _accept(self, listener: socket.socket) -> None:
         deadline = time.monotonic() + START

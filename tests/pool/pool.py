@@ -6,7 +6,7 @@ from typing import Any
 
 from distbp.comm import threads
 from distbp.comm.local import LocalCommunicator
-from tests.pool.launch import Launch, RankError
+from tests.pool.launch import GRACE, Launch, RankError
 
 SIZES = (1, 2, 3, 4)
 GROUPS = [("local", 1), *((kind, size) for kind in ("threads", "mpi", "torch") for size in SIZES)]
@@ -37,8 +37,10 @@ class Pool:
 
     def end(self) -> None:
         """End every launch."""
-        while self._launches:
-            self._launches.popitem()[1].end()
+        for launch in self._launches.values():
+            launch.release()
+        for launch in self._launches.values():
+            launch.end(patience=GRACE)
 
 
 def _in_process(kind: str, size: int, function: Callable[..., Any], args: Any, timeout: float) -> list[Any]:

@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 import traceback
 from functools import reduce
 from typing import IO, Any
@@ -20,6 +21,8 @@ from distbp.comm.channel import channel
 from distbp.comm.connect import join
 from distbp.comm.world import World
 
+LEAVE = 2.0  # s to leave in order
+
 
 def main(kind: Any, path: str) -> None:
     """Serve until pytest closes the socket."""
@@ -29,17 +32,21 @@ def main(kind: Any, path: str) -> None:
     communicator = join(world, channel(world), kind=kind, device="cpu", timeout=600.0)
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(path)
-    calls: queue.Queue[dict[str, Any]] = queue.Queue()
+    calls: queue.Queue[dict[str, Any] | None] = queue.Queue()
     threading.Thread(target=_listen, args=(connection.makefile("r"), calls), daemon=True).start()
     _send(connection, {"rank": world.rank, "pid": os.getpid()})
-    while True:
-        _send(connection, _answer(communicator, calls.get()))
+    while call := calls.get():
+        _send(connection, _answer(communicator, call))
+    communicator.close()
+    channel(world).close()
 
 
-def _listen(lines: IO[str], calls: "queue.Queue[dict[str, Any]]") -> None:
-    """Take calls, also while one runs: when pytest is gone, so is this rank."""
+def _listen(lines: IO[str], calls: "queue.Queue[dict[str, Any] | None]") -> None:
+    """Take calls, also while one runs. When pytest is gone, this rank goes: in order, or else at once."""
     for line in lines:
         calls.put(json.loads(line))
+    calls.put(None)
+    time.sleep(LEAVE)
     os._exit(1)
 
 

@@ -76,7 +76,7 @@ def test_the_perceptron_is_ordinary_modules_with_he_s_spread() -> None:
     kinds = [type(layer) for layer in module]
     assert kinds == [nn.Flatten, nn.Linear, nn.ReLU, nn.Dropout, nn.Linear]
     for layer, inputs in ((module[1], 784), (module[4], 300)):
-        assert abs(float(layer.weight.std()) - (2 / inputs) ** 0.5) < 0.05 * (2 / inputs) ** 0.5
+        assert abs(float(layer.weight.detach().std()) - (2 / inputs) ** 0.5) < 0.05 * (2 / inputs) ** 0.5
         assert not layer.bias.any()
     assert all(parameter.requires_grad and parameter.is_leaf for parameter in module.parameters())
 

@@ -1,0 +1,338 @@
+"""What only the manual engine has: programs, their fallback, maps of a user's own, and its ways to say no."""
+
+import gc
+import threading
+import weakref
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from distbp.data.part import Part
+from distbp.engines.autograd import AutogradEngine
+from distbp.engines.base import Destination
+from distbp.engines.manual import ManualEngine
+from distbp.errors import RequestError
+from distbp.maps.base import Map
+from distbp.maps.registry import register_map
+from tests.engines.models import MODELS, Model, cross_entropy, labels, perceptron
+
+
+class Function(nn.Module):
+    """Two linear layers with a function between them."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.first, self.last, self.function = nn.Linear(6, 6), nn.Linear(6, 4), function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.function(self.first(x)))
+
+
+def _model(function: Callable[[Tensor], Tensor]) -> Model:
+    return Model("function", lambda: Function(function), cross_entropy, labels)
+
+
+def _gradients(engine: Any, part: Part) -> dict[str, Tensor]:
+    places = {name: torch.empty_like(p, requires_grad=False) for name, p in engine.module.named_parameters()}
+    engine.prepare(part)
+    engine.gradients(part, Destination(places))
+    return places
+
+
+def _agree(module: nn.Module, part: Part, **settings: Any) -> ManualEngine:
+    engine = ManualEngine(module, cross_entropy, **settings)
+    ours, theirs = _gradients(engine, part), _gradients(AutogradEngine(module, cross_entropy), part)
+    for name, gradient in theirs.items():
+        assert float((ours[name] - gradient).norm()) <= 1e-12 * float(gradient.norm()), name
+    return engine
+
+
+def test_gradients_are_formed_where_they_travel(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[int] = []
+    mm, total = torch.mm, torch.sum
+    monkeypatch.setattr("distbp.maps.into.mm", lambda *a, out=None: written.append(out.data_ptr()) or mm(*a, out=out))
+    monkeypatch.setattr(
+        "distbp.maps.into.sum", lambda *a, out=None: written.append(out.data_ptr()) or total(*a, out=out)
+    )
+    module = perceptron(nn.ReLU(), nn.Tanh()).double()
+    part = Model("", lambda: module, cross_entropy, labels).part()
+    flat = torch.full((sum(p.numel() for p in module.parameters()),), float("nan"), dtype=torch.float64)
+    names, sizes = zip(*((n, p.numel()) for n, p in module.named_parameters()), strict=True)
+    shapes = [p.shape for p in module.parameters()]
+    views = {n: piece.view(s) for n, s, piece in zip(names, shapes, flat.split(list(sizes)), strict=True)}
+    engine = ManualEngine(module, cross_entropy)
+    engine.prepare(part)
+    engine.gradients(part, Destination(views))
+    assert sorted(written) == sorted(view.data_ptr() for view in views.values())
+    assert bool(torch.isfinite(flat).all())
+
+
+def test_every_shape_and_mode_has_its_program_and_parameters_are_read_at_the_call() -> None:
+    module = perceptron(nn.Dropout(0.5)).double()
+    model = Model("", lambda: module, cross_entropy, labels)
+    engine = ManualEngine(module, cross_entropy)
+    for n, training in ((7, True), (3, True), (7, False), (7, True)):
+        module.train(training)
+        part = model.part(n)
+        ours, theirs = _gradients(engine, part), _gradients(AutogradEngine(module, cross_entropy), part)
+        assert all(torch.allclose(ours[name], theirs[name], rtol=1e-12, atol=0) for name in theirs)
+        for p in module.parameters():
+            p.data = p.data.clone() * 1.5
+    assert len(engine._programs) == 3
+
+
+class Turning(nn.Module):
+    """Uses its layers in one order for small batches and in the other for large ones."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.last = nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, second = (self.a, self.b) if x.shape[0] < 5 else (self.b, self.a)
+        return self.last(torch.tanh(second(torch.tanh(first(x)))))
+
+
+def test_the_order_of_emissions_is_one_even_where_programs_differ() -> None:
+    model = Model("", Turning, cross_entropy, labels)
+    module = model.build()
+    engine = ManualEngine(module, cross_entropy)
+    engine.prepare(model.part(3))
+    for n in (3, 7):
+        order: list[str] = []
+        places = {name: torch.empty_like(p, requires_grad=False) for name, p in module.named_parameters()}
+        engine.gradients(model.part(n), Destination(places, complete=order.append))
+        assert order == list(engine.emissions)
+        assert engine.emissions[-1] == "a.bias"
+
+
+@pytest.mark.parametrize("target", [None, {"label": torch.tensor([1, 0, 2]), "scale": 2.0}], ids=["none", "dict"])
+def test_the_target_is_whatever_the_loss_takes(target: Any) -> None:
+    def loss(output: Tensor, target: Any) -> tuple[Tensor, int]:
+        if target is None:
+            return (output**2).sum(), 3
+        return F.cross_entropy(output * target["scale"], target["label"], reduction="sum"), 3
+
+    module = perceptron(nn.Tanh()).double()
+    part = Part(0, (torch.randn(3, 6, dtype=torch.float64),), target, 0)
+    ours, theirs = (_gradients(kind(module, loss), part) for kind in (ManualEngine, AutogradEngine))
+    assert all(torch.allclose(ours[name], theirs[name], rtol=1e-12, atol=1e-300) for name in theirs)
+
+
+def test_activations_die_on_the_way_back() -> None:
+    held: list[weakref.ref[Tensor]] = []
+    alive: list[int] = []
+
+    class Watch(Map):
+        """y = x.
+        dx = dy
+        """
+
+        @staticmethod
+        def forward(x: Tensor) -> tuple[Tensor, Tensor]:
+            y = x.clone()
+            held.append(weakref.ref(y))
+            return y, y
+
+        @staticmethod
+        def vjp(saved: Tensor, d_y: Tensor, into: Any) -> tuple[Any, ...]:
+            del saved
+            alive.append(sum(ref() is not None for ref in held))
+            return (into[0].put(d_y),)
+
+    register_map("distbp_test.watch.default")(Watch)
+    op = _custom("distbp_test::watch", lambda x: x.clone())
+    layers = [m for _ in range(4) for m in (nn.Linear(6, 6), _Apply(op))]
+    module = nn.Sequential(*layers, nn.Linear(6, 4)).double()
+    engine = ManualEngine(module, cross_entropy)
+    gc.disable()
+    try:
+        _gradients(engine, Model("", lambda: module, cross_entropy, labels).part())
+    finally:
+        gc.enable()
+    assert len(held) == 4
+    assert alive == [3, 2, 1, 0]  # at each VJP, what the ones before it read is gone
+
+
+class _Apply(nn.Module):
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+
+def _custom(name: str, function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    def body(x: Tensor) -> Tensor:
+        return function(x)
+
+    op = torch.library.custom_op(name, body, mutates_args=())
+    op.register_fake(torch.empty_like)
+    return op
+
+
+def test_a_user_adds_a_map_for_an_op_of_their_own() -> None:
+    op = _custom("distbp_test::softsign", lambda x: x / (1 + x.abs()))
+    op.register_autograd(lambda ctx, d: d / (1 + ctx.x.abs()) ** 2, setup_context=_keep)
+
+    @register_map("distbp_test::softsign")
+    class Softsign(Map):
+        """y = x / (1 + |x|).
+        dx = dy / (1 + |x|)^2
+        """
+
+        @staticmethod
+        def forward(x: Tensor) -> tuple[Tensor, Tensor]:
+            return x / (1 + x.abs()), x
+
+        @staticmethod
+        def vjp(x: Tensor, d_y: Tensor, into: Any) -> tuple[Any, ...]:
+            return (into[0].put(d_y / (1 + x.abs()) ** 2),)
+
+    model = _model(op)
+    engine = _agree(model.build(), model.part())
+    assert "Softsign.vjp(saved.pop()" in engine.source
+
+
+def _keep(ctx: Any, inputs: Any, output: Any) -> None:
+    (ctx.x,) = inputs
+
+
+FALLBACKS: list[Callable[[Tensor], Tensor]] = [
+    torch.exp,
+    lambda x: torch.softmax(x, -1),
+    lambda x: torch.cat([x[:, :2], x[:, :4]], 1),
+    lambda x: torch.stack([x, x, torch.sin(x)]).amax(0),
+    lambda x: sum(x.chunk(3, 1)).repeat(1, 3),
+    lambda x: torch.cat(torch.split(x, [1, 5], 1)[::-1], 1),
+    lambda x: x * torch.max(x, 1, keepdim=True)[0],
+    lambda x: x.index_select(1, torch.tensor([0, 0, 2, 3, 5, 5])),
+    lambda x: torch.where(x > 0, x, 0.1 * x),
+]
+
+
+@pytest.mark.parametrize("function", FALLBACKS)
+def test_fallback_differentiates_just_that_op(function: Callable[[Tensor], Tensor]) -> None:
+    model = _model(function)
+    with pytest.raises(RequestError):
+        ManualEngine(model.build(), cross_entropy).prepare(model.part())
+    source = _agree(model.build(), model.part(), fallback="autograd").source
+    assert "= Tape(torch.ops.aten." in source
+    assert "Linear.vjp" in source
+
+
+class Counting(nn.Module):
+    """Draws, by hand, and counts its calls in a buffer."""
+
+    def __init__(self, forward: Callable[[Any, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.last = nn.Linear(6, 4)
+        self.register_buffer("calls", torch.zeros(()))
+        self.body = forward
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.body(self, x))
+
+
+def _branch(module: Any, x: Tensor) -> Tensor:
+    return x if x.sum() > 0 else -x
+
+
+def _count(module: Any, x: Tensor) -> Tensor:
+    module.calls.add_(1)
+    return x + module.calls
+
+
+REFUSED = [
+    (
+        lambda: Function(torch.exp),
+        ["aten.exp.default", "Function", "distbp/maps/pointwise.py", "engine.fallback=autograd"],
+    ),
+    (lambda: nn.Sequential(nn.Linear(6, 4), nn.Softmax(-1)), ["aten.softmax", "1 (Softmax)", "distbp/maps/"]),
+    (
+        lambda: nn.Sequential(nn.Linear(6, 4), nn.LayerNorm(4)),
+        ["aten.layer_norm", "1 (LayerNorm)", "distbp/maps/norm.py"],
+    ),
+    (lambda: nn.Sequential(nn.Linear(6, 4), nn.BatchNorm1d(4)), ["1 (BatchNorm1d)", "num_batches_tracked", "in place"]),
+    (lambda: Counting(_branch), ["torch.export cannot follow Counting", "control flow"]),
+    (lambda: Counting(_count), ["calls in place", "Counting"]),
+    (lambda: Counting(lambda m, x: x * torch.rand_like(x)), ["aten.rand_like.default", "Counting"]),
+    (lambda: Function(lambda x: x * torch.rand_like(x)), ["aten.rand_like.default", "Function"]),
+    (lambda: Function(lambda x: x * x[0, 0].item()), ["engine=autograd"]),
+]
+
+
+@pytest.mark.parametrize(("module", "said"), REFUSED)
+def test_what_has_no_program_is_refused_in_one_line(
+    module: Callable[[], nn.Module], said: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    model = Model("", module, cross_entropy, labels)
+    with pytest.raises(RequestError) as refused:
+        ManualEngine(model.build(), cross_entropy).prepare(model.part())
+    message = str(refused.value)
+    assert message.startswith("engine=manual: ")
+    assert "engine=autograd" in message
+    assert "\n" not in message
+    assert [word for word in said if word not in message] == []
+    assert capfd.readouterr() == ("", "")
+
+
+def test_fallback_does_not_draw() -> None:
+    model = _model(lambda x: x * torch.rand_like(x))
+    with pytest.raises(RequestError, match="rand_like") as refused:
+        ManualEngine(model.build(), cross_entropy, fallback="autograd").prepare(model.part())
+    assert "fallback" not in str(refused.value)
+
+
+@pytest.mark.parametrize("engine", [ManualEngine, AutogradEngine])
+def test_a_loss_of_many_numbers_is_a_wrong_request(engine: Any) -> None:
+    model = Model("", lambda: nn.Linear(6, 4), lambda o, t: F.cross_entropy(o, t, reduction="none"), labels)
+    with pytest.raises(RequestError, match=r"loss=\(7,\)"):
+        _gradients(engine(model.build(), model.loss), model.part())
+
+
+def test_a_map_without_its_functions_is_a_wrong_request() -> None:
+    with pytest.raises(RequestError, match="forward and vjp"):
+        register_map("aten.exp.default")(type("Half", (Map,), {"forward": None}))
+
+
+def test_replacing_the_part_keeps_the_program() -> None:
+    model = Model("", lambda: perceptron(nn.Tanh()), cross_entropy, labels)
+    engine = ManualEngine(model.build(), cross_entropy)
+    part = model.part()
+    _gradients(engine, part)
+    _gradients(engine, replace(part, draws=1, inputs=(part.inputs[0] + 1,)))
+    assert len(engine._programs) == 1
+
+
+def test_ranks_that_are_threads_lower_and_run_side_by_side() -> None:
+    models = [model for model in MODELS if model.name in ("dropout", "tied", "residual", "frozen")]
+    alone = [_places(model, model.build()) for model in models]
+    modules = [model.build() for model in models]
+    wrong: list[str] = []
+
+    def rank(r: int) -> None:
+        for _ in range(5):
+            places = _places(models[r], modules[r])
+            wrong.extend(name for name, place in places.items() if not torch.equal(place, alone[r][name]))
+
+    ranks = [threading.Thread(target=rank, args=(r,)) for r in range(len(models))]
+    for thread in ranks:
+        thread.start()
+    for thread in ranks:
+        thread.join(60)
+    assert wrong == []
+
+
+def _places(model: Model, module: nn.Module) -> dict[str, Tensor]:
+    places = {n: torch.empty_like(p, requires_grad=False) for n, p in module.named_parameters() if p.requires_grad}
+    engine = ManualEngine(module, model.loss)
+    engine.prepare(model.part())
+    engine.gradients(model.part(), Destination(places))
+    return places
