@@ -30,7 +30,10 @@ def survey(world: World) -> list[tuple[str, str]]:
     return [
         *((name, package(name)) for name in ("distbp", "torch", "numpy", "mpi4py", "hydra-core")),
         ("python", f"{platform.python_version()} ({platform.system()} {platform.machine()})"),
-        ("MPI library", or_reason(lambda: mpi.library().Get_library_version().splitlines()[0].strip("\0 "))),
+        (
+            "MPI library",
+            or_reason(lambda: mpi.library().Get_library_version().splitlines()[0].split(",")[0].strip("\0 ")),
+        ),
         ("mpirun", or_reason(lambda: find_mpirun(2))),
         ("GPUs", gpus()),
         ("CPU", f"{cpu_model()}, {torch.backends.cpu.get_cpu_capability()}"),

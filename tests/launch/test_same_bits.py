@@ -11,7 +11,7 @@ from distbp.comm import threads
 from tests.launch.start import Run, command
 from tests.pool import GROUPS
 
-REQUEST = ["shards=4", "seed=0", "steps=60", "evaluate.every=never"]
+REQUEST = {"shards": 4, "seed": 0, "steps": 60, "evaluate.every": "never"}
 LAUNCHES = [
     ("workers", 2),
     ("workers", 3),
@@ -23,24 +23,27 @@ LAUNCHES = [
 ]
 
 
-def launched(folder, launcher, size, *overrides):
-    run = Run(command(launcher, size, *REQUEST, *overrides, f"run_dir={folder}"))
+def overrides(folder, **others):
+    return [f"{key}={value}" for key, value in {**REQUEST, **others, "run_dir": folder}.items()]
+
+
+def launched(folder, launcher, size, **others):
+    run = Run(command(launcher, size, *overrides(folder, **others)))
     assert run.wait() == 0, run.stderr
     return json.loads((folder / "result.json").read_text())
 
 
-def train(comm, folder, *overrides):
+def train(comm, *request):
     """In this process, on a communicator that stands already: each rank's hash of its own weights."""
     torch.set_num_threads(1)
-    result = job.train(config.request(*REQUEST, *overrides, f"run_dir={folder}"), comm, Console(quiet=True))
-    return result.get("weights_sha256")
+    return job.train(config.request(*request), comm, Console(quiet=True)).get("weights_sha256")
 
 
 @pytest.fixture(scope="module")
 def one_worker(tmp_path_factory):
     """The weights of one worker, by engine."""
     return {
-        engine: launched(tmp_path_factory.mktemp(engine) / "run", "alone", 1, f"engine={engine}")
+        engine: launched(tmp_path_factory.mktemp(engine) / "run", "alone", 1, engine=engine)
         for engine in ("manual", "autograd")
     }
 
@@ -57,26 +60,28 @@ def test_every_launch_gives_the_bits_of_one_worker(tmp_path, one_worker, launche
 @pytest.mark.parametrize("engine", ["manual", "autograd"])
 @pytest.mark.parametrize(("kind", "size"), GROUPS)
 def test_every_communicator_gives_the_bits_of_one_worker(pool, tmp_path, one_worker, kind, size, engine):
-    hashes = pool.run(kind, size, train, str(tmp_path / "run"), f"engine={engine}")
+    hashes = pool.run(kind, size, train, *overrides(tmp_path / "run", engine=engine))
     assert hashes[0] == one_worker[engine]["weights_sha256"]
 
 
 def test_another_seed_gives_other_bits(tmp_path, one_worker):
-    (other,) = threads.run(1, train, str(tmp_path / "run"), "seed=1")
+    (other,) = threads.run(1, train, *overrides(tmp_path / "run", seed=1))
     assert other != one_worker["manual"]["weights_sha256"]
 
 
-@pytest.mark.parametrize("overrides", [["batch_size=30"], ["batch_size=3"], ["micro_batches=3"]])
-def test_ragged_and_empty_parts_and_micro_batches(pool, tmp_path, overrides):
+@pytest.mark.parametrize("others", [{"batch_size": 30}, {"batch_size": 3}, {"micro_batches": 3}], ids=str)
+def test_ragged_and_empty_parts_and_micro_batches(pool, tmp_path, others):
     """Three samples on four parts leave one empty; 30 make parts of 7 and 8."""
     hashes = {
-        size: pool.run("mpi", size, train, str(tmp_path / str(size)), "steps=10", *overrides)[0] for size in (1, 2, 3, 4)
+        size: pool.run("mpi", size, train, *overrides(tmp_path / str(size), steps=10, **others))[0]
+        for size in (1, 2, 3, 4)
     }
     assert len(set(hashes.values())) == 1, hashes
 
 
 def test_auto_shards_repeat(pool, tmp_path):
     first, second = (
-        pool.run("mpi", 2, train, str(tmp_path / name), "shards=auto", "steps=20")[0] for name in ("first", "second")
+        pool.run("mpi", 2, train, *overrides(tmp_path / name, shards="auto", steps=20))[0]
+        for name in ("first", "second")
     )
     assert first == second
