@@ -6,7 +6,7 @@ import platform
 import shutil
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,15 @@ def survey(world: World) -> list[tuple[str, str]]:
         ("/dev/shm", shared_memory()),
         ("launched by", f"{world.launcher}, {world.size} in all, {world.local_size} on this machine"),
     ]
+
+
+def report(facts: Sequence[tuple[str, str]], speeds: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """The facts, a line each, and a table of the sums over two or more workers."""
+    lines = [f"{name:<24}{value}" for name, value in facts]
+    for kind, rows in speeds.items():
+        lines += ["", f"sums over {kind}:  bytes, milliseconds, milliseconds of one memcpy"]
+        lines += [f"{row['bytes']:>12,}{row['all_reduce_ms']:>10.3f}{row['memcpy_ms']:>10.3f}" for row in rows]
+    return "\n".join(lines)
 
 
 def package(name: str) -> str:

@@ -15,14 +15,16 @@ from distbp.config import as_yaml, build
 from distbp.data.loader import Loader
 from distbp.data.split import Split
 from distbp.display import display
+from distbp.engines.autograd import AutogradEngine
+from distbp.engines.base import Engine
+from distbp.engines.manual import ManualEngine
 from distbp.errors import RequestError, nearest
 from distbp.record import Record, RunRecord, Silence, write_json
-from distbp.result import conditions, peak_memory, show
+from distbp.result import conditions, outcome, peak_memory, show
 from distbp.resumption import compatible, find_checkpoint
 from distbp.schema import Request
 from distbp.training.checkpoint import Checkpoint
-from distbp.training.data_parallel import ENGINES, DataParallel
-from distbp.training.digest import digest
+from distbp.training.data_parallel import DataParallel
 from distbp.training.evaluation import evaluate as evaluate_split
 from distbp.training.trainer import Plan, Trainer
 from distbp.workloads.base import Workload
@@ -33,30 +35,23 @@ OPTIMIZER_BYTES = 12  # a parameter, and at most two numbers of state, in float3
 def train(request: Request, comm: Communicator, console: Console) -> dict[str, Any]:
     """Train as the request says. Rank 0 returns what it wrote into ``result.json``; the others an empty result."""
     run_dir = run_directory.choose(request, comm)
+    agreed(comm, lambda: run_directory.check(run_dir, resumed=request.resume is not None))
     checkpoint = agreed(comm, lambda: find_checkpoint(request))
     request = agreed(comm, lambda: compatible(request, checkpoint, size=comm.size))
     workload = agreed(comm, lambda: build_workload(request, comm))
     split = agreed(comm, lambda: split_of(workload, request.evaluate.split))
-    agreed(comm, lambda: open_directory(run_dir, request, workload, comm))
-    loader = Loader(
-        workload.training,
-        batch_size=request.batch_size,
-        shards=int(request.shards),
-        seed=request.seed,
-        rank=comm.rank,
-        size=comm.size,
-        min_part=workload.min_part,
-        device=comm.device,
-    )
+    loader = loader_of(request, workload, comm)
     parallel = agreed(comm, lambda: data_parallel(request, workload, loader, comm))
     alike = conditions(request, workload.module, comm)
     same_everywhere(comm, alike)
+    agreed(comm, lambda: open_directory(run_dir, request, workload, comm))
+    optimizer, schedule = build(request.optimizer, parameters=parallel.flat_parameters), build(request.schedule)
     trainer = Trainer(
         workload,
         parallel,
         loader,
-        optimizer=build(request.optimizer, parameters=parallel.flat_parameters),
-        schedule=build(request.schedule),
+        optimizer=optimizer,
+        schedule=schedule,
         plan=plan_of(request),
         split=split,
         run_dir=run_dir,
@@ -64,26 +59,11 @@ def train(request: Request, comm: Communicator, console: Console) -> dict[str, A
     if checkpoint:
         trainer.resume(checkpoint)
     record = record_of(request, trainer, comm, console)
-    metrics = trainer.fit(record)
+    trainer.fit(record)
     memory = peak_memory(comm)
     if not isinstance(record, RunRecord):
         return {}
-    result = {
-        **alike,
-        "comm": comm.kind,
-        "world_size": comm.size,
-        "steps": trainer.position,
-        "epochs": trainer.epochs_after(trainer.position),
-        "samples": record.samples,
-        "train_loss": record.loss,
-        "metrics": {name: value for name, value in metrics.items() if name != "loss"},
-        "evaluated_split": request.evaluate.split,
-        "evaluated_loss": metrics["loss"],
-        **record.timing(),
-        "peak_memory_bytes": memory,
-        "weights_sha256": digest(workload.module.state_dict()),
-        "run_dir": str(run_dir),
-    }
+    result = {**alike, **outcome(trainer, record), "peak_memory_bytes": memory}
     write_json(run_dir / "result.json", result)
     show(result, console)
     return result
@@ -137,13 +117,28 @@ def open_directory(run_dir: Path, request: Request, workload: Workload, comm: Co
     if comm.rank == 0:
         parameters = sum(parameter.numel() for parameter in workload.module.parameters())
         needed = OPTIMIZER_BYTES * parameters * (request.checkpoint.keep + 1)
-        run_directory.create(run_dir, as_yaml(request), resumed=request.resume is not None, needed_bytes=needed)
+        run_directory.create(run_dir, as_yaml(request), needed_bytes=needed)
+
+
+def loader_of(request: Request, workload: Workload, comm: Communicator) -> Loader:
+    """This worker's batches."""
+    return Loader(
+        workload.training,
+        batch_size=request.batch_size,
+        shards=int(request.shards),
+        seed=request.seed,
+        rank=comm.rank,
+        size=comm.size,
+        min_part=workload.min_part,
+        device=comm.device,
+    )
 
 
 def data_parallel(request: Request, workload: Workload, loader: Loader, comm: Communicator) -> DataParallel:
     """The step, made ready for the shape of the first part."""
-    options = {"fallback": request.engine.fallback} if request.engine.name == "manual" else {}
-    engine = ENGINES[request.engine.name](workload.module, workload.loss, **options)
+    engine: Engine = AutogradEngine(workload.module, workload.loss)
+    if request.engine.name == "manual":
+        engine = ManualEngine(workload.module, workload.loss, fallback=request.engine.fallback)
     parallel = DataParallel(
         workload.module,
         workload.loss,
@@ -179,6 +174,3 @@ def record_of(request: Request, trainer: Trainer, comm: Communicator, console: C
     return RunRecord(
         trainer.run_dir, display(console, steps=trainer.steps), first=trainer.position, every=request.log.every
     )
-
-
-VERBS = {"train": train, "evaluate": evaluate}

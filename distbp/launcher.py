@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from distbp.comm.cores import available
 from rich.console import Console
 
+from distbp.comm.cores import available
 from distbp.comm.world import World, children
 from distbp.errors import JobError, RequestError
 from distbp.schema import Request

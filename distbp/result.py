@@ -14,7 +14,10 @@ from torch import nn
 
 from distbp import __version__
 from distbp.comm.base import Communicator, Name
+from distbp.record import RunRecord
 from distbp.schema import Request
+from distbp.training.digest import digest
+from distbp.training.trainer import Trainer
 
 LIBRARIES = ("torch", "numpy", "mpi4py", "hydra-core")
 
@@ -31,12 +34,31 @@ def conditions(request: Request, module: nn.Module, comm: Communicator) -> dict[
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "precision": request.precision,
         "seed": request.seed,
+        "split": request.evaluate.split,
         "parameters": sum(parameter.numel() for parameter in module.parameters()),
         "versions": {
             "distbp": __version__,
             "python": platform.python_version(),
             **{name: version(name) for name in LIBRARIES},
         },
+    }
+
+
+def outcome(trainer: Trainer, record: RunRecord) -> dict[str, Any]:
+    """What the training came to."""
+    comm, metrics = trainer.parallel.comm, dict(trainer.metrics)
+    return {
+        "comm": comm.kind,
+        "world_size": comm.size,
+        "steps": trainer.position,
+        "epochs": trainer.epochs_after(trainer.position),
+        "samples": record.samples,
+        "train_loss": record.loss,
+        "split_loss": metrics.pop("loss"),
+        "metrics": metrics,
+        **record.timing(),
+        "weights_sha256": digest(trainer.workload.module.state_dict()),
+        "run_dir": str(trainer.run_dir),
     }
 
 
@@ -52,7 +74,8 @@ def peak_memory(comm: Communicator) -> int:
     else:
         unit = 1 if sys.platform == "darwin" else 1024
         mine = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    return max(comm.gather_json(mine, name=Name(0, "end")))
+    most: int = max(comm.gather_json(mine, name=Name(0, "end")))
+    return most
 
 
 def show(result: Mapping[str, Any], console: Console) -> None:
@@ -62,7 +85,7 @@ def show(result: Mapping[str, Any], console: Console) -> None:
     table.add_row("steps", f"{result['steps']:,} ({result['epochs']:g} epochs)")
     table.add_row("train loss", f"{result['train_loss']:.4f}")
     for name, value in result["metrics"].items():
-        table.add_row(f"{result['evaluated_split']} {name}", f"{value:.4f}")
+        table.add_row(f"{result['split']} {name}", f"{value:.4f}")
     table.add_row("samples/s", f"{result['samples_per_second']:,.0f}")
     table.add_row("run", result["run_dir"])
     console.print(table)

@@ -5,23 +5,23 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from distbp.comm.cores import threads
 from rich.console import Console
 
-from distbp import job
 from distbp.comm.base import Communicator, Name
 from distbp.comm.board import Board
 from distbp.comm.channel import Channel, channel
 from distbp.comm.connect import join
+from distbp.comm.cores import threads
 from distbp.comm.watch import Watch
 from distbp.comm.world import World
 from distbp.errors import JobError, RequestError
 from distbp.schema import Request
+from distbp.verbs import VERBS
 from distbp.verdict import Verdict
 
 START = Name(0, "start")
@@ -65,10 +65,8 @@ def work(verb: str, request: Request, world: World, console: Console, say: Say) 
     number = None if request.threads == "auto" else request.threads
     torch.set_num_threads(threads(number, world, shards_given=request.shards != "auto"))
     guard = explained(comm) if world.launcher == "none" else watched(comm, link, request.comm.timeout, say)
-    with guard:
-        result = job.VERBS[verb](request, comm, console)
-    comm.close()
-    return result
+    with closing(comm), guard:
+        return VERBS[verb](request, comm, console)
 
 
 @contextmanager

@@ -6,13 +6,15 @@ that each hold consecutive leaves comes to the same sum.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 T = TypeVar("T")
 
 
-class Node(NamedTuple):
+@dataclass(frozen=True)
+class Node:
     """The subtree over leaves ``index << level`` to ``(index + 1) << level``."""
 
     level: int

@@ -71,7 +71,8 @@ def load(path: Path) -> Checkpoint:
     """The checkpoint at ``path``, every tensor checked against its sha256."""
     manifest = manifest_of(path)
     tensors = {name: checked(path / file_of(name), sums) for name, sums in manifest["sha256"].items()}
-    return Checkpoint(**{key: manifest[key] for key in ("step", "epoch", "batch", "config")}, **tensors)
+    position = {key: manifest[key] for key in ("step", "epoch", "batch")}
+    return Checkpoint(**position, config=manifest["config"], model=tensors["model"], optimizer=tensors["optimizer"])
 
 
 def manifest_of(path: Path) -> dict[str, Any]:

@@ -1,11 +1,10 @@
 """One data-parallel step: every worker's gradients of its own parts, and their sum on every worker."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
-from distbp.engines.autograd import AutogradEngine
-from distbp.engines.manual import ManualEngine
 from torch import Tensor, nn
 
 from distbp.comm.base import Communicator, Name
@@ -14,7 +13,9 @@ from distbp.comm.connect import join
 from distbp.comm.world import World
 from distbp.data.order import key, leaves
 from distbp.data.part import Part, pieces
+from distbp.engines.autograd import AutogradEngine
 from distbp.engines.base import Destination, Engine, Loss
+from distbp.engines.manual import ManualEngine
 from distbp.errors import RequestError, nearest
 from distbp.reduction.layout import adopt, plan
 from distbp.reduction.order import Library, Order, Ordered
@@ -28,7 +29,8 @@ BUCKET_BYTES = 25 * 2**20
 START = Name(0, "start")
 
 
-class Totals(NamedTuple):
+@dataclass(frozen=True)
+class Totals:
     """Sums over the global batch; the mean loss is ``loss_sum / count``."""
 
     loss_sum: float

@@ -85,6 +85,8 @@ BAD = {
     "pixel of 256": (changed(17, 3, "256"), "row 17: pixel 3 is 256, outside 0 to 255"),
     "pixel of 300": (changed(1, 1, "300"), "row 1: pixel 1 is 300, outside 0 to 255"),
     "pixel of 65536": (changed(2, 784, "65536"), "row 2: pixel 784 is 65536, outside 0 to 255"),
+    "pixel of 1007": (changed(2, 784, "1007"), "row 2: pixel 784 is 1007, outside 0 to 255"),
+    "label of 1003": (changed(2, 785, "1003"), "row 2: label 1003 is outside 0 to 9"),
     "negative pixel": (changed(17, 3, "-1"), "row 17: column 3 is '-1'"),
     "fraction": (changed(17, 3, "0.5"), "row 17: column 3 is '0.5'"),
     "not a number": (changed(17, 3, "nan"), "row 17: column 3 is 'nan'"),

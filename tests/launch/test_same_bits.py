@@ -59,7 +59,7 @@ def test_every_launch_gives_the_bits_of_one_worker(tmp_path, one_worker, launche
 
 @pytest.mark.parametrize("engine", ["manual", "autograd"])
 @pytest.mark.parametrize(("kind", "size"), GROUPS)
-def test_every_communicator_gives_the_bits_of_one_worker(pool, tmp_path, one_worker, kind, size, engine):
+def test_every_communicator_gives_the_bits_of_one_worker(*, pool, tmp_path, one_worker, kind, size, engine):
     hashes = pool.run(kind, size, train, *overrides(tmp_path / "run", engine=engine))
     assert hashes[0] == one_worker[engine]["weights_sha256"]
 

@@ -1,6 +1,7 @@
 """The plan of a flat buffer: nothing overlaps, everything is aligned, every bucket can be shared out."""
 
 import math
+from itertools import pairwise
 
 import torch
 from hypothesis import given
@@ -26,11 +27,11 @@ def test_laws_of_a_plan(tensors, bucket_bytes, size):
         aligned = ALIGNMENT // layout.dtype.itemsize
         spans = layout.spans
         assert all(span.start % aligned == 0 and span.stop - span.start == span.shape.numel() for span in spans)
-        assert all(before.stop <= after.start for before, after in zip(spans, spans[1:], strict=False))
+        assert all(before.stop <= after.start for before, after in pairwise(spans))
         edges = [edge for bucket in layout.buckets for edge in bucket]
         assert edges == sorted(edges)
         assert edges[0] == 0
-        assert all(a[1] == b[0] for a, b in zip(layout.buckets, layout.buckets[1:], strict=False))
+        assert all(a[1] == b[0] for a, b in pairwise(layout.buckets))
         assert all((stop - start) % math.lcm(aligned, size) == 0 for start, stop in layout.buckets)
         for span in spans:
             assert any(start <= span.start <= span.stop <= stop for start, stop in layout.buckets)

@@ -46,5 +46,5 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_a_sixth_of_the_recipe_learns_most_of_the_digits(tmp_path: Path) -> None:
+def test_a_fifth_of_the_recipe_learns_most_of_the_digits(tmp_path: Path) -> None:
     assert trained(yaml.safe_load(RECIPE.read_text()), epochs=10, cache=tmp_path) > 0.94
