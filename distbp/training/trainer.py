@@ -77,7 +77,7 @@ class Trainer:
     def step(self, batch: Batch) -> None:
         """One batch: this worker's gradients, everybody's sum, one update."""
         begin, end = self.epochs_after(self.position), self.epochs_after(self.position + 1)
-        lr = self.plan.lr * self.schedule((begin + end) / 2, self.epochs_after(self.steps))
+        lr = self.plan.lr * self.schedule((begin + end) / 2, self.plan.epochs)
         totals = self.parallel.gradients(batch.parts, batch.present, step=batch.step)
         self.clock.at(batch.step, "update")
         update(self.optimizer, lr=lr, count=totals.count)

@@ -1,0 +1,138 @@
+"""Checkpoints: what was saved is what is loaded, damage is named, and going on gives the undisturbed run's bits."""
+
+import json
+
+import pytest
+import torch
+from rich.console import Console
+from safetensors.torch import load_file
+from torch import nn
+
+from distbp import config, job
+from distbp.comm import threads
+from distbp.errors import RequestError
+from distbp.training.checkpoint import Checkpoint, find, load, save, saved
+from distbp.workloads.perceptron import perceptron
+
+SILENT = Console(quiet=True)
+
+
+def example(step=3):
+    return Checkpoint(
+        step=step,
+        epoch=1,
+        batch=1,
+        config={"overrides": ["seed=1"]},
+        model={"w": torch.arange(6.0).view(2, 3), "n": torch.tensor(5)},
+        optimizer={"exp_avg/w": torch.ones(2, 3), "step/": torch.tensor(3.0)},
+    )
+
+
+def test_a_checkpoint_comes_back_whole(tmp_path):
+    path = save(example(), tmp_path, keep=2)
+    loaded = load(path)
+    assert (loaded.step, loaded.epoch, loaded.batch, loaded.config) == (3, 1, 1, {"overrides": ["seed=1"]})
+    for part in ("model", "optimizer"):
+        before, after = getattr(example(), part), getattr(loaded, part)
+        assert before.keys() == after.keys()
+        assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_the_newest_are_kept_and_found(tmp_path):
+    for step in (1, 20, 300):
+        save(example(step), tmp_path / "checkpoints", keep=2)
+    assert [path.name for path in saved(tmp_path / "checkpoints")] == ["step-00000020", "step-00000300"]
+    newest = tmp_path / "checkpoints" / "step-00000300"
+    assert find(str(tmp_path), None) == find("latest", tmp_path) == find(str(newest), None) == newest
+    assert find("latest", tmp_path / "elsewhere") is None
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+DAMAGE = {
+    "a flipped bit": ("model.safetensors", flip, "tensor . is damaged"),
+    "a truncated file": ("optimizer.safetensors", lambda path: path.write_bytes(path.read_bytes()[:-4]), "load"),
+    "a missing file": ("model.safetensors", lambda path: path.unlink(), "load"),
+    "no manifest": ("checkpoint.json", lambda path: path.unlink(), "no checkpoint"),
+    "a manifest that is not JSON": ("checkpoint.json", lambda path: path.write_text("{"), "not JSON"),
+    "another format": ("checkpoint.json", lambda path: path.write_text('{"format": 9}'), "not a checkpoint of format"),
+}
+
+
+@pytest.mark.parametrize(("name", "damage", "message"), DAMAGE.values(), ids=DAMAGE)
+def test_damage_is_refused_by_name(tmp_path, name, damage, message):
+    path = save(example(), tmp_path, keep=1)
+    damage(path / name)
+    with pytest.raises(RequestError, match=message):
+        load(find(str(path), None))
+
+
+def train(comm, folder, *overrides):
+    torch.set_num_threads(1)
+    size = [] if any(word.startswith("batch_size=") for word in overrides) else ["batch_size=128"]
+    request = config.request("shards=3", *size, "evaluate.every=never", "log.every=1", f"run_dir={folder}", *overrides)
+    return job.train(request, comm, SILENT).get("weights_sha256")
+
+
+def lines(folder):
+    """What the log says, without what depends on the clock."""
+    told = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k not in ("samples_per_second", "step_ms")} for line in told]
+
+
+@pytest.mark.parametrize("engine", ["manual", "autograd"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "adagrad"])
+def test_going_on_gives_the_bits_of_the_undisturbed_run(tmp_path, engine, optimizer):
+    """Mid-epoch, on another number of workers: weights and log."""
+    how = [f"engine={engine}", f"optimizer={optimizer}", "optimizer.lr=0.01", "epochs=1"]
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    (expected,) = threads.run(1, train, str(whole), *how)
+    (shorter,) = threads.run(1, train, str(cut), *how, "steps=7", "checkpoint.every=5")
+    assert shorter != expected
+    resumed = threads.run(2, train, str(cut), *how, "resume=latest")
+    assert resumed[0] == expected
+    assert [line for line in lines(cut) if "loss" in line] == [line for line in lines(whole) if "loss" in line]
+
+
+def test_going_on_from_an_older_checkpoint_takes_the_log_back(tmp_path):
+    folder = tmp_path / "run"
+    (expected,) = threads.run(1, train, str(folder), "epochs=1", "checkpoint.every=4", "checkpoint.keep=99")
+    before = lines(folder)
+    older = folder / "checkpoints" / "step-00000008"
+    (again,) = threads.run(3, train, str(folder), "epochs=1", f"resume={older}", "checkpoint.keep=99")
+    assert again == expected
+    assert lines(folder) == before
+
+
+CHANGES = {
+    "batch_size=32": "batch_size=32 .it was 128.",
+    "optimizer.lr=0.5": "optimizer.lr=0.5",
+    "seed=9": "seed=9 .it was 0.",
+    "workload.hidden=[8]": r"workload.hidden=\[8\]",
+}
+
+
+@pytest.mark.parametrize(("change", "message"), CHANGES.items())
+def test_going_on_with_another_request_is_refused(tmp_path, change, message):
+    folder = str(tmp_path / "run")
+    threads.run(1, train, folder, "epochs=1", "steps=2")
+    with pytest.raises(RequestError, match=rf"{message}.*resume_allow=\[{change.split('=')[0]}\]"):
+        threads.run(1, train, folder, "epochs=1", "steps=4", "resume=latest", change)
+
+
+def test_what_is_allowed_to_change_may(tmp_path):
+    folder = str(tmp_path / "run")
+    threads.run(1, train, folder, "epochs=1", "steps=2")
+    threads.run(1, train, folder, "steps=4", "resume=latest", "optimizer.lr=0.5", "resume_allow=[optimizer.lr]")
+
+
+def test_the_model_loads_into_the_plain_module(tmp_path):
+    threads.run(1, train, str(tmp_path / "run"), "epochs=1", "steps=2", "workload.hidden=[16]")
+    module = perceptron([784, 16, 10], dropout=0.0, seed=5)
+    state = load_file(saved(tmp_path / "run" / "checkpoints")[-1] / "model.safetensors")
+    module.load_state_dict(state)
+    assert torch.equal(nn.utils.parameters_to_vector(module.parameters())[:3], state["1.weight"].view(-1)[:3])

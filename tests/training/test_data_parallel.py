@@ -1,0 +1,166 @@
+"""The library's step: on any number of workers, p.grad is the gradient of the mean loss over the global batch."""
+
+import pytest
+import torch
+from torch import nn
+
+import distbp
+from distbp.comm.local import LocalCommunicator
+from distbp.errors import RequestError
+from tests.pool import GROUPS
+
+N = 13  # examples of a global batch: no number of workers divides it
+
+
+def model():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 3)).double()
+
+
+def examples():
+    draws = torch.Generator().manual_seed(1)
+    return torch.randn(N, 5, generator=draws, dtype=torch.float64), torch.randint(0, 3, (N,), generator=draws)
+
+
+def mean_loss(output, target):
+    return nn.functional.cross_entropy(output, target)
+
+
+def summed_loss(output, target):
+    return nn.functional.cross_entropy(output, target, reduction="sum"), target.shape[0]
+
+
+LOSSES = {"mean": mean_loss, "sum": summed_loss}
+
+
+def by_hand(steps):
+    """Plain torch on the whole batch: the losses, and the parameters after some steps of SGD."""
+    module, (inputs, target) = model(), examples()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9)
+    losses = []
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss = mean_loss(module(inputs), target)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses, nn.utils.parameters_to_vector(module.parameters()).tolist()
+
+
+def own_part(comm):
+    inputs, target = examples()
+    mine = slice(comm.rank * N // comm.size, (comm.rank + 1) * N // comm.size)
+    return inputs[mine], target[mine]
+
+
+def loop(comm, engine, loss):
+    """The loop of a user who has one already."""
+    module = model()
+    if comm.rank > 0:
+        nn.init.zeros_(module[0].weight)  # the workers begin with rank 0's weights, whatever they have
+    step = distbp.DataParallel(module, LOSSES[loss], engine=engine, comm=comm)
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9)
+    losses = []
+    for _ in range(5):
+        optimizer.zero_grad()
+        losses.append(step(*own_part(comm)).item())
+        optimizer.step()
+    return losses, nn.utils.parameters_to_vector(module.parameters()).tolist()
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("engine", ["manual", "autograd"])
+@pytest.mark.parametrize(("kind", "size"), GROUPS)
+def test_a_loop_of_ones_own_is_that_of_one_worker_by_hand(*, pool, kind, size, engine, loss):
+    expected_losses, expected = by_hand(5)
+    for losses, parameters in pool.run(kind, size, loop, engine, loss):
+        assert losses == pytest.approx(expected_losses, rel=1e-6)  # the loss is given back as float32
+        assert parameters == pytest.approx(expected, rel=1e-12, abs=1e-14)
+
+
+def with_nothing_left(comm):
+    """The last rank has no examples; the others share them."""
+    module = model()
+    step = distbp.DataParallel(module, summed_loss, comm=comm)
+    inputs, target = examples()
+    empty = comm.rank == comm.size - 1
+    loss = step(inputs[:0], target[:0]) if empty else step(inputs, target)
+    return loss.item(), module[2].bias.grad.tolist()
+
+
+def test_a_worker_with_nothing_left_adds_nothing(pool):
+    module, (inputs, target) = model(), examples()
+    expected = mean_loss(module(inputs), target)
+    expected.backward()
+    for loss, gradient in pool.run("mpi", 3, with_nothing_left):
+        assert loss == pytest.approx(expected.item(), rel=1e-6)
+        assert gradient == pytest.approx(module[2].bias.grad.tolist(), rel=1e-12)
+
+
+@pytest.mark.parametrize("engine", ["manual", "autograd"])
+def test_parameters_and_gradients_are_views_into_the_buffers(engine):
+    module = model()
+    step = distbp.DataParallel(module, mean_loss, engine=engine, comm=LocalCommunicator())
+    step(*examples())
+    parameters, gradients = step.flat_parameters[0], step.flat_gradients[0]
+    for parameter in module.parameters():
+        assert parameter.untyped_storage().data_ptr() == parameters.untyped_storage().data_ptr()
+        assert parameter.grad.untyped_storage().data_ptr() == gradients.untyped_storage().data_ptr()
+        assert parameter.data_ptr() % 64 == parameter.grad.data_ptr() % 64 == 0
+
+
+class Averaging(nn.Module):
+    """A module with float and integer buffers that move, as batch norm's do."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(5, 3).double()
+        self.norm = nn.BatchNorm1d(3).double()
+
+    def forward(self, x):
+        return self.norm(self.linear(x))
+
+
+def moved_buffers(comm):
+    torch.manual_seed(0)
+    module = Averaging()
+    step = distbp.DataParallel(module, summed_loss, engine="autograd", comm=comm)
+    for _ in range(3):
+        step(*own_part(comm))
+    return module.norm.running_mean.tolist(), module.norm.num_batches_tracked.item()
+
+
+def test_buffers_move_by_the_mean_over_the_parts(pool):
+    """And are the same on every worker: float ones by the mean change, integer ones as the first part's."""
+    torch.manual_seed(0)
+    module, (inputs, _) = Averaging(), examples()
+    expected = torch.zeros(3, dtype=torch.float64)
+    for _ in range(3):
+        parts = [inputs[r * N // 3 : (r + 1) * N // 3] for r in range(3)]
+        expected += sum(0.1 * (module.linear(part).mean(dim=0) - expected) for part in parts).detach() / 3
+    for mean, batches in pool.run("mpi", 3, moved_buffers):
+        assert mean == pytest.approx(expected.tolist(), rel=1e-12)
+        assert batches == 3
+
+
+def test_all_labels_ignored_gives_zero_not_nan():
+    def loss(output, target):
+        return nn.functional.cross_entropy(output, target, reduction="sum"), (target != -100).sum()
+
+    module, (inputs, _) = model(), examples()
+    step = distbp.DataParallel(module, loss, comm=LocalCommunicator())
+    assert step(inputs, torch.full((N,), -100)).item() == 0.0
+    assert all((parameter.grad == 0).all() for parameter in module.parameters())
+
+
+@pytest.mark.parametrize(("key", "value", "near"), [("engine", "manul", "manual"), ("reduction", "order", "ordered")])
+def test_wrong_names_are_refused(key, value, near):
+    with pytest.raises(RequestError, match=f"{key}={value}: .*nearest: {near}"):
+        distbp.DataParallel(model(), mean_loss, comm=LocalCommunicator(), **{key: value})
+
+
+def test_the_source_can_be_read():
+    step = distbp.DataParallel(model(), mean_loss, comm=LocalCommunicator())
+    step(*examples())
+    assert "def forward" in step.source
+    assert "def backward" in step.source
