@@ -147,6 +147,7 @@ def data_parallel(request: Request, workload: Workload, loader: Loader, comm: Co
         comm=comm,
         bucket_bytes=request.reduction.bucket_bytes,
         micro_batches=request.micro_batches,
+        min_part=workload.min_part,
         seed=request.seed,
     )
     parallel.prepare(loader.example())

@@ -15,6 +15,7 @@ from typing import IO, Any
 from rich.console import Console
 
 from distbp.comm.cores import available
+from distbp.comm.watch import say_on_stderr
 from distbp.comm.world import World, children
 from distbp.errors import JobError, RequestError
 from distbp.schema import Request
@@ -42,14 +43,14 @@ def run(verb: str, request: Request, world: World) -> dict[str, Any]:
     from distbp.worker import lead
 
     console = Console(force_terminal=False if world.launcher in PTYS else None)
-    return lead(verb, request, world, console, say)
+    return lead(verb, request, world, console, say_on_stderr)
 
 
 def follow(world: World) -> int:
     """Run the jobs that rank 0 sends until it sends no more; return the exit code. Prints nothing."""
     from distbp.worker import follow as obey
 
-    return obey(world, say)
+    return obey(world, say_on_stderr)
 
 
 def finish(world: World, exit_code: int) -> None:
@@ -57,11 +58,6 @@ def finish(world: World, exit_code: int) -> None:
     from distbp.worker import dismiss
 
     dismiss(world, exit_code)
-
-
-def say(error: JobError) -> None:
-    """One line on stderr: what a rank that ends the job has to say."""
-    sys.stderr.write(f"distbp: error: {error}\n")
 
 
 def start(verb: str, request: Request) -> dict[str, Any]:

@@ -1,32 +1,28 @@
 """One worker's process: it joins the others, sets its threads, is watched, and ends as the job ends."""
 
 import json
-import socket
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
 
-from distbp.comm.base import Communicator, Name
-from distbp.comm.board import Board
+from distbp.comm.base import Communicator
 from distbp.comm.channel import Channel, channel
 from distbp.comm.connect import join
 from distbp.comm.cores import threads
-from distbp.comm.watch import Watch
+from distbp.comm.guard import failure, guard
+from distbp.comm.watch import Say
 from distbp.comm.world import World
 from distbp.errors import JobError, RequestError
 from distbp.schema import Request
 from distbp.verbs import VERBS
 from distbp.verdict import Verdict
 
-START = Name(0, "start")
 SILENT = Console(quiet=True)
-Say = Callable[[JobError], None]
 
 
 def lead(verb: str, request: Request, world: World, console: Console, say: Say) -> dict[str, Any]:
@@ -64,8 +60,8 @@ def work(verb: str, request: Request, world: World, console: Console, say: Say) 
     comm = join(world, link, kind=request.comm.name, device=request.device, timeout=request.comm.timeout)
     number = None if request.threads == "auto" else request.threads
     torch.set_num_threads(threads(number, world, shards_given=request.shards != "auto"))
-    guard = explained(comm) if world.launcher == "none" else watched(comm, link, request.comm.timeout, say)
-    with closing(comm), guard:
+    within = explained(comm) if world.launcher == "none" else watched(comm, link, request.comm.timeout, say)
+    with closing(comm), within:
         return VERBS[verb](request, comm, console)
 
 
@@ -78,46 +74,21 @@ def explained(comm: Communicator) -> Iterator[None]:
         raise
     except BaseException as error:
         traceback.print_exc()
-        raise failure(error, comm) from error
+        raise failure(error, comm.board) from error
 
 
 @contextmanager
 def watched(comm: Communicator, link: Channel, timeout: float, say: Say) -> Iterator[None]:
     """The job within is watched: no failure of this worker or of a peer leaves anyone waiting."""
-    comm.board = open_board(comm, link)
-    watch = Watch(comm.board, timeout=timeout, say=say)
-    watch.start()
+    watch = guard(comm, link, timeout=timeout, say=say)
     try:
         yield
     except RequestError:
         watch.stop()
         raise
     except BaseException as error:
-        watch.end(failure(error, comm), detail="" if isinstance(error, JobError) else traceback.format_exc())
+        watch.end(failure(error, comm.board), detail="" if isinstance(error, JobError) else traceback.format_exc())
     watch.stop()
-
-
-def failure(error: BaseException, comm: Communicator) -> JobError:
-    """What went wrong, and where this worker stood."""
-    if isinstance(error, JobError):
-        return error
-    row = comm.board.read(comm.rank)
-    cause = f"{type(error).__name__}: {error}"
-    if isinstance(error, SystemExit):
-        cause = f"sys.exit({error.code}) was called before the job was done"
-    return JobError(cause, rank=comm.rank, step=row.step, phase=row.phase)
-
-
-def open_board(comm: Communicator, link: Channel) -> Board:
-    """The board of this node, with a row for each of its ranks. Collective."""
-    hosts = link.gather(socket.gethostname())
-    ranks = [rank for rank, host in enumerate(hosts) if host == hosts[comm.rank]]
-    path = str(Board.create(len(ranks))) if comm.rank == ranks[0] else None
-    board = Board.open(Path(link.gather(path)[ranks[0]]), comm.rank, ranks)
-    link.gather(None)  # everyone has opened it
-    if path:
-        Path(path).unlink()
-    return board
 
 
 def main() -> int:

@@ -23,10 +23,13 @@ PATIENCE = 1.0  # s in which a lost peer shows itself after a signal or a broken
 PR_SET_PDEATHSIG = 1
 
 
+Say = Callable[[JobError], None]
+
+
 class Watch:
     """Watches over this worker from ``start`` to ``stop``; ``say(error)`` is called at most once a node."""
 
-    def __init__(self, board: Board, *, timeout: float, say: Callable[[JobError], None]) -> None:
+    def __init__(self, board: Board, *, timeout: float, say: Say) -> None:
         self.board = board
         self.timeout = timeout
         self.say = say
@@ -100,10 +103,13 @@ class Watch:
         return self._error(self.board.rank, f"its launcher (process {self._parent}) is gone")
 
     def _lost(self) -> JobError | None:
+        mine = self.board.read(self.board.rank)
         for rank in self.board.ranks:
             row = self.board.read(rank)
             if row.state == State.FAILED and rank != self.board.rank:
                 return self._error(rank, "it failed")
+            if row.state == State.FINISHED and mine.waiting and row.collectives < mine.collectives:
+                return self._error(rank, "it ended before the job was done")
             if row.state == State.RUNNING and not alive(row.pid):
                 return self._error(rank, f"process {row.pid} is gone (killed, or out of memory)")
         return None
@@ -130,6 +136,11 @@ class Watch:
             self.say(error)
         self.board.end(State.FAILED)
         leave(error.exit_code)
+
+
+def say_on_stderr(error: JobError) -> None:
+    """One line: what a worker that ends the job has to say."""
+    sys.stderr.write(f"distbp: error: {error}\n")
 
 
 def leave(exit_code: int) -> None:

@@ -14,6 +14,7 @@ from distbp.errors import RequestError
 JOB = "DISTBP_JOB"
 FOREIGN = ("OMPI_", "PMIX_", "PMI_", "PRTE_", "SLURM_", "TORCHELASTIC_")  # another launch's words
 SETTINGS = ("OMPI_MCA_", "PMIX_MCA_", "PRTE_MCA_")  # the user's own
+YIELDING = {"OMPI_MCA_mpi_yield_when_idle": "1"}  # a rank that waits leaves its core to whoever needs it
 MPI_SETTINGS = {"OMPI_MCA_osc": "^ucx"}  # ucx prints an error on every rank when a shared window is made
 
 
@@ -83,7 +84,7 @@ def children(job: Path) -> dict[str, str]:
     """
     kept = {k: v for k, v in os.environ.items() if k.startswith(SETTINGS) or not k.startswith(FOREIGN)}
     root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
-    return {"TORCH_CPP_LOG_LEVEL": "ERROR"} | MPI_SETTINGS | kept | root | {JOB: str(job)}
+    return {"TORCH_CPP_LOG_LEVEL": "ERROR"} | MPI_SETTINGS | YIELDING | kept | root | {JOB: str(job)}
 
 
 def prepare_mpi() -> None:

@@ -8,9 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from distbp.comm.base import Communicator, Name
-from distbp.comm.channel import channel
-from distbp.comm.connect import join
-from distbp.comm.world import World
 from distbp.data.order import key, leaves
 from distbp.data.part import Part, pieces
 from distbp.engines.autograd import AutogradEngine
@@ -21,6 +18,7 @@ from distbp.reduction.layout import adopt, plan
 from distbp.reduction.order import Library, Order, Ordered
 from distbp.reduction.reducer import Reducer, Slot, exact_rows
 from distbp.training.clock import Clock
+from distbp.training.joining import join_world
 
 ENGINES: Mapping[str, type[Engine]] = {"manual": ManualEngine, "autograd": AutogradEngine}
 ORDERS: Mapping[str, type[Order]] = {"ordered": Ordered, "library": Library}
@@ -68,14 +66,16 @@ class DataParallel:
         comm: Communicator | None = None,
         bucket_bytes: int = BUCKET_BYTES,
         micro_batches: int = 1,
+        min_part: int = 1,
         seed: int = 0,
     ) -> None:
         self.module = module
         self.engine = engine if isinstance(engine, Engine) else one_of("engine", engine, ENGINES)(module, loss)
-        self.comm = comm or join_world(module)
+        self.comm = comm or join_world(next((p.device.type for p in module.parameters()), "cpu"))
         self.clock = Clock(self.comm.board)
         self.bucket_bytes = bucket_bytes
         self.micro_batches = micro_batches
+        self.min_part = min_part
         self.seed = seed
         self.step = 0
         self._order = reduction if isinstance(reduction, Order) else one_of("reduction", reduction, ORDERS)()
@@ -156,7 +156,7 @@ class DataParallel:
 
     def _fill(self, part: Part, slot: Slot, row: Tensor) -> None:
         """One part, micro-batch by micro-batch: gradients and buffer changes to its slot, loss and count to its row."""
-        cut = pieces(part, self.micro_batches)
+        cut = pieces(part, self.micro_batches, self.min_part)
         for number, piece in enumerate(cut):
             outcome = self.engine.gradients(piece, self._destination(slot, add=number > 0))
             row[0] += outcome.loss_sum
@@ -185,13 +185,6 @@ class DataParallel:
                 buffer.add_(self._counts[first].get(name, torch.zeros((), dtype=buffer.dtype)))
             self.comm.broadcast(buffer, name=Name(step, "buffers"), root=owner).wait()
         self._counts.clear()
-
-
-def join_world(module: nn.Module) -> Communicator:
-    """The communicator of whoever launched this process, for a module where it lies."""
-    world = World.detect()
-    device = next((p.device.type for p in module.parameters()), "cpu")
-    return join(world, channel(world), kind="auto", device=device, timeout=60.0)
 
 
 def one_of(key: str, name: str, choices: Mapping[str, T]) -> T:

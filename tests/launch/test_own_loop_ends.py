@@ -1,0 +1,49 @@
+"""A script of the user's own that ends on one worker ends on all, soon, and the message says which and why."""
+
+import re
+import sys
+import textwrap
+import time
+
+import pytest
+
+from tests.launch.start import BIN, Run
+
+SCRIPT = textwrap.dedent("""
+    import os, signal, sys, time
+    import torch
+    import distbp
+
+    module = torch.nn.Linear(3, 1)
+    step = distbp.DataParallel(module, torch.nn.MSELoss())
+    for number in range(1000):
+        if number == 5 and step.comm.rank == 1:
+            {fault}
+        step(torch.ones(2, 3), torch.zeros(2, 1))
+    """)
+STARTS = {
+    "mpirun": [str(BIN / "mpirun"), "-n", "3", "--oversubscribe", sys.executable],
+    "torchrun": [str(BIN / "torchrun"), "--standalone", "--nproc-per-node", "3"],
+}
+FAULTS = {
+    "raise ValueError('boom')": "ValueError: boom",
+    "sys.exit(0)": "it ended before the job was done",
+    "os.kill(os.getpid(), signal.SIGKILL)": r"process \d+ is gone",
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("launcher", STARTS)
+def test_all_workers_end_and_the_first_is_named(tmp_path, launcher, fault):
+    script = tmp_path / "loop.py"
+    script.write_text(SCRIPT.format(fault=fault))
+    begun = time.monotonic()
+    run = Run([*STARTS[launcher], str(script)])
+    code = run.wait(40)
+    left = run.processes()
+    run.end()
+    assert not left
+    assert code != 0
+    assert time.monotonic() - begun < 40
+    (message,) = re.findall(r"distbp: error: .*", run.stderr)
+    assert re.search(rf"rank 1 failed at step \d+ in phase \w+: {FAULTS[fault]}", message), message
