@@ -4,7 +4,9 @@ import time
 from abc import ABC, abstractmethod
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+BAR = 16  # characters
+CLEAR = "\r\x1b[2K"
 
 
 class Display(ABC):
@@ -27,6 +29,10 @@ class Display(ABC):
         self._next = time.monotonic() + self.interval
         self._show(position, epoch, figures)
 
+    def say(self, line: str) -> None:
+        """A line that stays."""
+        self.console.print(line, highlight=False, soft_wrap=True)
+
     @abstractmethod
     def _show(self, position: int, epoch: int, figures: str) -> None: ...
 
@@ -40,34 +46,45 @@ class LineDisplay(Display):
     interval = 5.0
 
     def _show(self, position: int, epoch: int, figures: str) -> None:
-        self.console.print(f"epoch {epoch}  step {position}/{self.steps}  {figures}", highlight=False, soft_wrap=True)
+        self.say(f"epoch {epoch}  step {position}/{self.steps}  {figures}")
 
 
 class LiveDisplay(Display):
-    """One line that stays in place, with a bar and the time that is left."""
+    """One line that stays in place, with a bar and the time that is left.
+
+    Plain control codes, no hidden cursor and no thread: a job may end at any moment and must leave a terminal in order.
+    """
 
     interval = 0.2
 
     def __init__(self, console: Console, *, steps: int) -> None:
         super().__init__(console, steps=steps)
-        self._progress = Progress(
-            TextColumn("epoch {task.fields[epoch]}"),
-            BarColumn(bar_width=16),
-            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
-            TextColumn("{task.fields[figures]}"),
-            TimeRemainingColumn(compact=True),
-            console=console,
-            transient=True,
-        )
-        self._task = self._progress.add_task("", total=steps, epoch=1, figures="")
-        self._progress.start()
+        self._begun = time.monotonic()
+        self._first = 0
+        self._line = ""
 
-    def _show(self, position: int, epoch: int, figures: str) -> None:
-        self._progress.update(self._task, completed=position, epoch=epoch, figures=figures)
+    def say(self, line: str) -> None:
+        """The line above the live one."""
+        self._write("")
+        super().say(line)
+        self._write(self._line)
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
-        self._progress.stop()
+        """Clear the live line."""
+        self._write("")
+
+    def _show(self, position: int, epoch: int, figures: str) -> None:
+        self._first = self._first or position
+        pace = (time.monotonic() - self._begun) / max(position - self._first, 1)
+        left = int(pace * (self.steps - position))
+        filled = BAR * position // max(self.steps, 1)
+        bar = "\u2501" * filled + "\u2500" * (BAR - filled)
+        self._line = f"epoch {epoch} {bar} {position}/{self.steps}  {left // 60}:{left % 60:02d} left  {figures}"
+        self._write(self._line)
+
+    def _write(self, line: str) -> None:
+        self.console.file.write(CLEAR + line[: self.console.width - 1])
+        self.console.file.flush()
 
 
 def display(console: Console, *, steps: int) -> Display:

@@ -63,6 +63,7 @@ def train(request: Request, comm: Communicator, console: Console) -> dict[str, A
     memory = peak_memory(comm)
     if not isinstance(record, RunRecord):
         return {}
+    record.close()
     result = {**alike, **outcome(trainer, record), "peak_memory_bytes": memory}
     write_json(run_dir / "result.json", result)
     show(result, console)

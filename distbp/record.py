@@ -85,7 +85,11 @@ class RunRecord(Record):
         """Write an evaluation down, and show it."""
         self._write({"step": step, "evaluation": dict(metrics)})
         figures = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
-        self.display.console.print(f"after step {step}: {figures}", highlight=False)
+        self.display.say(f"after step {step}: {figures}")
+
+    def close(self) -> None:
+        """The run is over."""
+        self.display.close()
 
     def timing(self) -> dict[str, Any]:
         """Medians over the steps after the first few: samples per second, and milliseconds in each phase."""
