@@ -76,7 +76,19 @@ def start(verb: str, request: Request) -> dict[str, Any]:
         }
         job.write_text(json.dumps(order))
         crowded = ["--oversubscribe"] if workers > available() else []
-        command = [mpirun, "-n", str(workers), "--bind-to", "none", *crowded, sys.executable, "-m", "distbp.worker"]
+        command = [
+            mpirun,
+            "-n",
+            str(workers),
+            "--bind-to",
+            "none",
+            "--output",
+            ":raw",
+            *crowded,
+            sys.executable,
+            "-m",
+            "distbp.worker",
+        ]
         exit_code = supervise(command, children(job), hush=verdict.path.exists)
         if not verdict.arrives(within=GRACE if exit_code else 0.0):
             cause = f"mpirun ended with exit code {exit_code} before the job was done"
