@@ -17,10 +17,11 @@ from yaml import YAMLError
 
 from distbp import launcher, usage
 from distbp.arguments import Arguments
-from distbp.comm.world import World
+from distbp.comm.world import World, speaks
 from distbp.config import Loader, plain, search_path
 from distbp.data.sources import Listed, fetch, listing
 from distbp.errors import DistbpError, RequestError, nearest
+from distbp.output import write
 from distbp.refusal import MISSING
 from distbp.schema import Request, from_config
 
@@ -71,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         world = World.detect()
     except RequestError as error:
-        return refuse(str(error), error.exit_code)
+        return refuse(str(error), error.exit_code) if speaks() else error.exit_code
     if world.rank > 0:
         return launcher.follow(world)
     exit_code = 1
@@ -167,9 +168,9 @@ def data(operands: Sequence[str], request: Request) -> None:
     """``data list`` and ``data fetch NAME``: what can be fetched, and fetching it."""
     match list(operands):
         case ["list"]:
-            write("\n".join(map(described, listing(request.data.cache))), request)
+            write("\n".join(map(described, listing(request.data.cache))), request.output)
         case ["fetch", name]:
-            write(str(fetch(name, request.data.cache, lambda line: print(line, file=sys.stderr))), request)
+            write(str(fetch(name, request.data.cache, lambda line: print(line, file=sys.stderr))), request.output)
         case _:
             words = " ".join(operands)
             close = nearest(words.split(" ")[0], ["list", "fetch"])
@@ -180,16 +181,3 @@ def described(source: Listed) -> str:
     """A data set, in three lines."""
     where = "cached" if source.cached else "not cached"
     return f"{source.name}  {source.version}  {source.size:,} bytes  {where}\n  {source.about}\n  {source.licence}"
-
-
-def write(text: str, request: Request) -> None:
-    """Print ``text``, or put it into the file that ``output`` names."""
-    if request.output is None:
-        print(text)
-        return
-    try:
-        Path(request.output).write_text(text + "\n")
-    except OSError as error:
-        raise RequestError(
-            "output", request.output, f"a file that can be written is needed ({error.strerror})"
-        ) from error

@@ -57,6 +57,14 @@ class World:
         return replace(self, local_rank=self.rank - first, local_size=min(ranks, self.size - first))
 
 
+def speaks(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether this process speaks for all, even if no World can be made of what launchers said: none gave it a rank
+    other than 0.
+    """
+    environ = os.environ if environ is None else environ
+    return all(environ.get(name, "0") == "0" for name in launchers.RANKS)
+
+
 class Rendezvous(NamedTuple):
     """Where torchrun's workers meet: the address of its agent's store, and which attempt of the job this is."""
 

@@ -2,15 +2,17 @@
 
 import gzip
 import os
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from distbp import cli, run_directory
+from distbp import cli
 
 SECONDS = 5.0  # within which a wrong request is answered, on a machine that is not busy with something else
 AS_ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
@@ -106,12 +108,12 @@ def test_a_full_disk_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(run_directory, "free_bytes", lambda _: 1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
     assert cli.main(["run_dir=full", "comm=local"]) == 2
     err = capsys.readouterr().err
     assert err.startswith("distbp: error: run_dir=full: ")
     assert err.count("\n") == 1
-    assert "free space" in err
+    assert "of space are needed for checkpoints, 0.0 MiB are free" in err
 
 
 UNDER = {

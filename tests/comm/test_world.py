@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distbp.comm.world import World, children, rendezvous
+from distbp.comm.world import World, children, rendezvous, speaks
 from distbp.errors import RequestError
 
 
@@ -178,3 +178,16 @@ def test_a_partial_rendezvous_is_refused(missing: str) -> None:
 def test_a_rendezvous_without_the_agents_store_is_refused() -> None:
     with pytest.raises(RequestError, match="TORCH_DISABLE_SHARE_RDZV_TCP_STORE"):
         rendezvous(MEETING | {"TORCHELASTIC_USE_AGENT_STORE": "False"})
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [({}, True), (open_mpi(0, 2, 0, 2), True), (open_mpi(1, 2, 1, 2), False), ({"RANK": "1"}, False)],
+)
+def test_one_process_speaks_even_where_there_is_no_world(environ, expected):
+    assert speaks(environ) is expected
+
+
+def test_of_two_launchers_one_process_speaks():
+    mixed = [{**open_mpi(a, 2, a, 2), **torchrun(b, 2, b, 2)} for a in (0, 1) for b in (0, 1)]
+    assert [speaks(environ) for environ in mixed] == [True, False, False, False]
