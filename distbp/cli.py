@@ -17,6 +17,7 @@ from yaml import YAMLError
 
 from distbp import launcher, usage
 from distbp.arguments import Arguments
+from distbp.comm.watch import die_with_parent
 from distbp.comm.world import World, speaks
 from distbp.config import Loader, plain, search_path
 from distbp.data.sources import Listed, fetch, listing
@@ -73,14 +74,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         world = World.detect()
     except RequestError as error:
         return refuse(str(error), error.exit_code) if speaks() else error.exit_code
+    if world.launcher == "none":
+        return answer(sys.argv[1:] if argv is None else argv, world)
+    die_with_parent()
     if world.rank > 0:
         return launcher.follow(world)
     exit_code = 1
     try:
         exit_code = answer(sys.argv[1:] if argv is None else argv, world)
     finally:
-        if world.launcher != "none":
-            launcher.finish(world, exit_code)
+        launcher.finish(world, exit_code)
     return exit_code
 
 

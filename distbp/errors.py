@@ -18,7 +18,7 @@ class RequestError(DistbpError, ValueError):
     """The request is wrong (configuration, data, label, checkpoint): exit code 2.
 
     ``RequestError("optimizer.lr", -1, "a number greater than 0")`` reads
-    ``optimizer.lr=-1: a number greater than 0 is allowed``.
+    ``optimizer.lr=-1: a number greater than 0``.
     """
 
     exit_code = 2

@@ -15,7 +15,7 @@ from distbp.comm.channel import Channel, channel
 from distbp.comm.connect import join
 from distbp.comm.cores import threads
 from distbp.comm.guard import failure, guard
-from distbp.comm.watch import Say
+from distbp.comm.watch import Say, die_with_parent
 from distbp.comm.world import World
 from distbp.errors import JobError, RequestError
 from distbp.schema import Request
@@ -93,6 +93,7 @@ def watched(comm: Communicator, link: Channel, timeout: float, say: Say) -> Iter
 
 def main() -> int:
     """A worker that our own launcher started: rank 0 reads the request, and the verdict goes back by file."""
+    die_with_parent()
     world = World.detect()
     assert world.job, "only the launcher starts this"
     verdict = Verdict(world.job.with_name("verdict.json"))

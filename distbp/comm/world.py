@@ -58,9 +58,7 @@ class World:
 
 
 def speaks(environ: Mapping[str, str] | None = None) -> bool:
-    """Whether this process speaks for all, even if no World can be made of what launchers said: none gave it a rank
-    other than 0.
-    """
+    """Whether this process speaks for all: no launcher gave it a rank but 0, whether or not a World can be made."""
     environ = os.environ if environ is None else environ
     return all(environ.get(name, "0") == "0" for name in launchers.RANKS)
 
