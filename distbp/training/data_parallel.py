@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from distbp.comm.base import Communicator, Name
-from distbp.data.order import key, leaves
+from distbp.data.order import key
 from distbp.data.part import Part, pieces
 from distbp.engines.autograd import AutogradEngine
 from distbp.engines.base import Destination, Engine, Loss
@@ -19,6 +19,7 @@ from distbp.reduction.order import Library, Order, Ordered
 from distbp.reduction.reducer import Reducer, Slot, exact_rows
 from distbp.training.clock import Clock
 from distbp.training.joining import join_world
+from distbp.training.moving_buffers import MovingBuffers
 
 ENGINES: Mapping[str, type[Engine]] = {"manual": ManualEngine, "autograd": AutogradEngine}
 ORDERS: Mapping[str, type[Order]] = {"ordered": Ordered, "library": Library}
@@ -81,7 +82,6 @@ class DataParallel:
         self._order = reduction if isinstance(reduction, Order) else one_of("reduction", reduction, ORDERS)()
         self._reducer: Reducer | None = None
         self._destinations: dict[Slot, tuple[Destination, Destination]] = {}
-        self._counts: dict[int, Mapping[str, Tensor]] = {}  # the buffers' changes, by part
         for tensor in module.state_dict().values():
             self.comm.broadcast(tensor.detach(), name=START).wait()
 
@@ -121,15 +121,13 @@ class DataParallel:
             return
         self.engine.prepare(example)
         self._trainable = {name: p for name, p in self.module.named_parameters() if p.requires_grad}
-        buffers = dict(self.module.named_buffers())
-        self._moving = {name: buffers[name] for name in self.engine.moving if buffers[name].is_floating_point()}
-        self._counting = {name: buffers[name] for name in self.engine.moving if name not in self._moving}
-        size, bucket_bytes = self.comm.size, self.bucket_bytes
+        self._buffers = MovingBuffers(self.module, self.engine.moving)
         emitted = [(name, self._trainable[name]) for name in self.engine.emissions]
-        self.layouts = plan(emitted, bucket_bytes=bucket_bytes, size=size)
-        self._reducer = Reducer(
-            self.layouts + plan(self._moving.items(), bucket_bytes=bucket_bytes, size=size), self.comm, self._order
+        self.layouts, moving = (
+            plan(tensors, bucket_bytes=self.bucket_bytes, size=self.comm.size)
+            for tensors in (emitted, self._buffers.floats.items())
         )
+        self._reducer = Reducer(self.layouts + moving, self.comm, self._order)
         self.flat_parameters = [layout.allocate(self.comm.device) for layout in self.layouts]
         for layout, flat, gradient in zip(self.layouts, self.flat_parameters, self.flat_gradients, strict=True):
             adopt(self._trainable, layout.views(flat))
@@ -146,7 +144,7 @@ class DataParallel:
         self.reducer.sum_own(present, lambda leaf, slot: self._fill(by_leaf[leaf], slot, rows[leaf]))
         self.clock.at(step, "reduce")
         self.reducer.sum_all(present, step=step)
-        self._move_buffers(present, step=step)
+        self._buffers.move(self.reducer.total, present, self.comm, step=step)
         loss_sum, count = exact_rows(rows, self.comm, name=Name(step, "reduce")).sum(dim=0).tolist()
         return Totals(loss_sum, count)
 
@@ -161,30 +159,12 @@ class DataParallel:
             outcome = self.engine.gradients(piece, self._destination(slot, add=number > 0))
             row[0] += outcome.loss_sum
             row[1] += outcome.count
-            for name in self._moving:
-                delta = outcome.buffer_deltas.get(name, torch.zeros(())) / len(cut)
-                slot.views[name].add_(delta) if number else slot.views[name].copy_(delta)
-            if number == 0:
-                self._counts[part.index] = outcome.buffer_deltas
+            self._buffers.note(outcome, slot, part=part.index, piece=number, pieces=len(cut))
 
     def _destination(self, slot: Slot, *, add: bool) -> Destination:
         if slot not in self._destinations:
             self._destinations[slot] = (Destination(slot.views), Destination(slot.views, add=True))
         return self._destinations[slot][add]
-
-    @torch.no_grad()
-    def _move_buffers(self, present: tuple[bool, ...], *, step: int) -> None:
-        """Float buffers move by the mean change over the parts, integer ones as in the first part."""
-        for name, buffer in self._moving.items():
-            buffer.add_(self.reducer.total.views[name] / sum(present))
-        first = present.index(True)
-        size = self.comm.size
-        owner = next(rank for rank in range(size) if first in leaves(len(present), size, rank))
-        for name, buffer in self._counting.items():
-            if self.comm.rank == owner:
-                buffer.add_(self._counts[first].get(name, torch.zeros((), dtype=buffer.dtype)))
-            self.comm.broadcast(buffer, name=Name(step, "buffers"), root=owner).wait()
-        self._counts.clear()
 
 
 def one_of(key: str, name: str, choices: Mapping[str, T]) -> T:

@@ -1,0 +1,46 @@
+"""The buffers that a training pass changes (running statistics): every worker's stay those of one worker.
+
+A float buffer moves by the mean of its changes over the parts, which are summed as gradients are, in the same slots.
+An integer buffer (a count of batches) moves as it did in the first part.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from distbp.comm.base import Communicator, Name
+from distbp.data.order import leaves
+from distbp.engines.base import Outcome
+from distbp.reduction.reducer import Slot
+
+
+class MovingBuffers:
+    """The buffers of ``module`` with these names."""
+
+    def __init__(self, module: nn.Module, names: Sequence[str]) -> None:
+        buffers = dict(module.named_buffers())
+        self.floats = {name: buffers[name] for name in names if buffers[name].is_floating_point()}
+        self.integers = {name: buffers[name] for name in names if name not in self.floats}
+        self._counts: dict[int, Mapping[str, Tensor]] = {}  # changes, by part
+
+    def note(self, outcome: Outcome, slot: Slot, *, part: int, piece: int, pieces: int) -> None:
+        """What micro-batch ``piece`` of ``pieces`` of a part changed: its share of the part's change, to the slot."""
+        for name, buffer in self.floats.items():
+            change = outcome.buffer_deltas.get(name, torch.zeros_like(buffer)) / pieces
+            slot.views[name].add_(change) if piece else slot.views[name].copy_(change)
+        if piece == 0:
+            self._counts[part] = outcome.buffer_deltas
+
+    @torch.no_grad()
+    def move(self, total: Slot, present: tuple[bool, ...], comm: Communicator, *, step: int) -> None:
+        """Once the changes are summed in ``total``: the new values, on every worker."""
+        for name, buffer in self.floats.items():
+            buffer.add_(total.views[name] / sum(present))
+        first = present.index(True)
+        owner = next(rank for rank in range(comm.size) if first in leaves(len(present), comm.size, rank))
+        for name, buffer in self.integers.items():
+            if comm.rank == owner and name in self._counts[first]:
+                buffer.add_(self._counts[first][name])
+            comm.broadcast(buffer, name=Name(step, "buffers"), root=owner).wait()
+        self._counts.clear()
