@@ -1,6 +1,7 @@
 """Starting the workers of a job, and leading them where somebody else has started them."""
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -29,6 +30,7 @@ LEASH = [] if sys.platform != "linux" else [
     "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 15); os.execv(sys.argv[1], sys.argv[1:])",
 ]  # fmt: skip
 """Has the kernel end mpirun when this process dies (PR_SET_PDEATHSIG, SIGTERM)."""
+WORKER_BYTES = 400 * 2**20  # of a process that has loaded torch and MPI and trains something small
 GRACE = 3.0  # s that mpirun has to end its workers
 
 
@@ -63,6 +65,7 @@ def finish(world: World, exit_code: int) -> None:
 def start(verb: str, request: Request) -> dict[str, Any]:
     """Start ``workers`` processes on this machine with mpirun, and wait for their verdict."""
     workers = request.workers or 1
+    refuse_crowd(workers)
     mpirun = find_mpirun(workers)
     console = Console()
     with tempfile.TemporaryDirectory(prefix="distbp-") as folder:
@@ -94,6 +97,14 @@ def start(verb: str, request: Request) -> dict[str, Any]:
             cause = f"mpirun ended with exit code {exit_code} before the job was done"
             raise JobError(cause, rank=0, step=0, phase="start")
         return verdict.read()
+
+
+def refuse_crowd(workers: int) -> None:
+    """RequestError for more workers than this machine's memory holds: it would stand still, and with it its user."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    most = max(memory // WORKER_BYTES, 1)
+    if workers > most:
+        raise RequestError("workers", workers, f"at most {most} fit into the {memory / 2**30:.0f} GiB of this machine")
 
 
 def find_mpirun(workers: int) -> str:

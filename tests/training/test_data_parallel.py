@@ -1,5 +1,7 @@
 """The library's step: on any number of workers, p.grad is the gradient of the mean loss over the global batch."""
 
+import threading
+
 import pytest
 import torch
 from torch import nn
@@ -9,12 +11,14 @@ from distbp.comm.local import LocalCommunicator
 from distbp.errors import RequestError
 from tests.pool import GROUPS
 
+DRAWING = threading.Lock()  # ranks may be threads: they take turns at the global generator
 N = 13  # examples of a global batch: no number of workers divides it
 
 
 def model():
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 3)).double()
+    with DRAWING:
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 3)).double()
 
 
 def examples():
