@@ -63,6 +63,9 @@ def job(config: DictConfig) -> Request:
     hydra = HydraConfig.get()
     request = from_config(plain(config), list(hydra.overrides.task))
     if hydra.mode is not RunMode.MULTIRUN:
+        for line in hydra.overrides.hydra:
+            key, _, value = line.partition("=")
+            raise RequestError(key, value, "it goes with -m")
         return request
     print(f"job {hydra.job.num}:", *hydra.overrides.task, flush=True)
     return request.model_copy(update={"run_dir": str(Path(hydra.sweep.dir) / hydra.sweep.subdir)})

@@ -1,5 +1,6 @@
 """From the words on a command line to objects: what Hydra composes, and the one place where a call is made of it."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from functools import cached_property
@@ -30,8 +31,9 @@ from distbp.schema import Request, from_config
 CONFIG = "config"  # the name of the primary configuration
 PLUGINS = "distbp.workloads"  # entry points: packages whose conf/ is searched too
 
-# What composing raises for a user's mistake. The last two are OmegaConf's where something is put into a null.
-UNCOMPOSABLE = (HydraException, OmegaConfBaseException, yaml.YAMLError, AttributeError, AssertionError)
+# What composing raises for a user's mistake. The last two are OmegaConf's where something is put into a null; OSError
+# is that of a name which is too long for a file.
+UNCOMPOSABLE = (HydraException, OmegaConfBaseException, yaml.YAMLError, OSError, AttributeError, AssertionError)
 
 
 def conf_dir() -> Path:
@@ -71,7 +73,7 @@ def search_path(folder: str | None = None) -> ConfigSearchPath:
         for place in _places(plugin.value):
             _prepend(path, plugin.value, Path(place) / "conf")
     if folder is not None:
-        if not Path(folder).is_dir():
+        if not os.path.isdir(folder):  # noqa: PTH112 - Path's own raises for a name that is too long
             raise RequestError("--config-dir", shown(folder), "a folder that exists is needed")
         _prepend(path, "command-line", Path(folder).absolute())
     return path

@@ -3,6 +3,7 @@
 ``conf/`` gives the keys their defaults and meanings. They have no default here: a key that is deleted is missed.
 """
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,12 +15,17 @@ from distbp import constructor
 from distbp.errors import RequestError
 from distbp.refusal import MISSING, allowed, check, misfit, nearest_key, schema_of, shown, unknown
 
+NAME_BYTES = 255  # the longest name of a file that file systems take
+
 
 def _expanded(path: str) -> str:
     try:
-        return str(Path(path).expanduser())
+        expanded = Path(path).expanduser()
     except RuntimeError as error:  # ~nobody
         raise ValueError(str(error)) from None
+    if "\0" in path or any(len(os.fsencode(name)) > NAME_BYTES for name in expanded.parts):
+        raise ValueError("no file can have this name")
+    return str(expanded)
 
 
 Count = Annotated[int, Field(ge=1, le=2**31 - 1)]

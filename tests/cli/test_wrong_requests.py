@@ -97,6 +97,11 @@ WRONG = [
     ("data.path=", 'data.path=""', "a path or null is allowed", ""),
     ("data.path=[a]", 'data.path=["a"]', "a path or null is allowed", ""),
     ("run_dir=true", "run_dir=true", "a path or null is allowed", ""),
+    (f"run_dir={'x' * 256}", "run_dir=xxx", "a path or null is allowed", ""),
+    (f"resume={'x' * 256}", "resume=xxx", "latest or a path or null is allowed", ""),
+    (f"{'x' * 5000}=1", "", "", ""),
+    (f"optimizer={'x' * 5000}", "optimizer=xxx", OPTIMIZERS, ""),
+    (f"--config-dir  {'x' * 5000}", "--config-dir=xxx", "a folder that exists is needed", ""),
     ("run_dir='~nobody-here/x'", "run_dir=~nobody-here/x", "a path or null is allowed", ""),
     # together
     ("workers=4  shards=2", "workers=4", "at most shards=2 is allowed", ""),
@@ -132,6 +137,7 @@ WRONG = [
     ("+hydra.callbacks.x._target_=os.system", "hydra.callbacks.x._target_=os.system", "of Hydra's own keys", ""),
     ("hydra.searchpath=[file:///tmp]", "hydra.searchpath=[file:///tmp]", "of Hydra's own keys", "--config-dir"),
     ("hydra.run.dir=x", "hydra.run.dir=x", "of Hydra's own keys", "run_dir"),
+    ("hydra.sweep.dir=x", "hydra.sweep.dir=x", "it goes with -m", ""),
     ("hydra/launcher=basc", "hydra/launcher=basc", "basic is allowed", "basic"),
     # verbs and options
     ("trian  seed=1", "verb=trian", "one of train, evaluate, data, doctor is allowed", "train"),
@@ -157,7 +163,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("line", "begins", "allowed", "near"), WRONG, ids=[row[0] for row in WRONG])
+@pytest.mark.parametrize(("line", "begins", "allowed", "near"), WRONG, ids=[row[0][:60] for row in WRONG])
 def test_is_refused_in_one_line(  # noqa: PLR0917 - pytest gives its arguments by name
     distbp: Distbp, launched: Launched, tmp_path: Path, line: str, begins: str, allowed: str, near: str
 ) -> None:

@@ -96,6 +96,11 @@ def test_help_shows_what_a_given_folder_adds(distbp: Distbp) -> None:
 WRONG = [
     ("workload=gardn", "workload=gardn", "nearest: garden"),
     ("workload=barren", "workload._target_=tests.config.garden.desert", "a function that can be imported"),
+    ("workload=bare", "workload._target_=math.pi", "this is 3.14"),
+    ("workload=foreign", "workload._target_=os.system", "it does not take path, cache, seed"),
+    ("workload=unsigned", "workload._target_=builtins.dict", "its signature cannot be read"),
+    ("workload=nameless", "workload.name=(missing)", "a text, the name of the choice"),
+    ("workload=failing", "workload._target_=tests.config.failing.garden", "RuntimeError: no soil"),
     ("workload=pointed", "", "which"),
     ("workload=garden  workload.bed=[1]", "workload.bed=[1]", "nearest: workload.beds"),
     ("workload=garden  workload.beds=[0]", "workload.beds=[0]", "each item a whole number greater than 0"),

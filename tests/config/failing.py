@@ -1,0 +1,3 @@
+"""A module of somebody else's that cannot be imported."""
+
+raise RuntimeError("no soil")
