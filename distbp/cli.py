@@ -75,11 +75,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Answer ``argv`` and return the exit code. Under a launcher rank 0 alone reads it and speaks."""
     try:
         world = World.detect()
+        if world.launcher != "none":
+            die_with_parent()
+            launcher.enter(world)
     except RequestError as error:
         return refuse(str(error), error.exit_code) if speaks() else error.exit_code
     if world.launcher == "none":
         return answer(sys.argv[1:] if argv is None else argv, world)
-    die_with_parent()
     if world.rank > 0:
         return launcher.follow(world)
     exit_code = 1

@@ -6,11 +6,12 @@ Every worker runs the same function with its own communicator; rank 0 alone writ
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 
 from distbp import run_directory
 from distbp.agreement import agreed, same_everywhere
-from distbp.comm.base import Communicator
+from distbp.comm.base import Communicator, Name
 from distbp.config import as_yaml, build
 from distbp.data.loader import Loader
 from distbp.data.split import Split
@@ -34,17 +35,20 @@ OPTIMIZER_BYTES = 12  # a parameter, and at most two numbers of state, in float3
 
 def train(request: Request, comm: Communicator, console: Console) -> dict[str, Any]:
     """Train as the request says. Rank 0 returns what it wrote into ``result.json``; the others an empty result."""
-    run_dir = run_directory.choose(request, comm)
-    agreed(comm, lambda: run_directory.check(run_dir, resumed=request.resume is not None))
+    agreed(comm, lambda: run_directory.check(request))
     checkpoint = agreed(comm, lambda: find_checkpoint(request))
+    if comm.rank == 0 and request.resume:
+        console.print(f"resume: step {checkpoint.step if checkpoint else 0}", highlight=False)
     request = agreed(comm, lambda: compatible(request, checkpoint, size=comm.size))
+    if request.threads != "auto":
+        torch.set_num_threads(request.threads)  # a checkpoint's, perhaps
     workload = agreed(comm, lambda: build_workload(request, comm))
     split = agreed(comm, lambda: split_of(workload, request.evaluate.split))
     loader = loader_of(request, workload, comm)
     parallel = agreed(comm, lambda: data_parallel(request, workload, loader, comm))
     alike = conditions(request, workload.module, comm)
     same_everywhere(comm, alike)
-    agreed(comm, lambda: open_directory(run_dir, request, workload, comm))
+    run_dir = open_directory(request, workload, comm)
     optimizer, schedule = build(request.optimizer, parameters=parallel.flat_parameters), build(request.schedule)
     trainer = Trainer(
         workload,
@@ -57,7 +61,7 @@ def train(request: Request, comm: Communicator, console: Console) -> dict[str, A
         run_dir=run_dir,
     )
     if checkpoint:
-        trainer.resume(checkpoint)
+        agreed(comm, lambda: trainer.resume(checkpoint))
     record = record_of(request, trainer, comm, console)
     trainer.fit(record)
     memory = peak_memory(comm)
@@ -65,7 +69,8 @@ def train(request: Request, comm: Communicator, console: Console) -> dict[str, A
         return {}
     record.close()
     result = {**alike, **outcome(trainer, record), "peak_memory_bytes": memory}
-    write_json(run_dir / "result.json", result)
+    if record.steps or not (run_dir / "result.json").exists():  # else all was done already, and told
+        write_json(run_dir / "result.json", result)
     show(result, console)
     return result
 
@@ -113,12 +118,15 @@ def fill(workload: Workload, checkpoint: Checkpoint | None, request: Request) ->
         raise RequestError("resume", request.resume, f"its weights are not those of the workload ({what})") from error
 
 
-def open_directory(run_dir: Path, request: Request, workload: Workload, comm: Communicator) -> None:
-    """The run's folder with its configuration, made by rank 0, where its checkpoints will fit."""
-    if comm.rank == 0:
-        parameters = sum(parameter.numel() for parameter in workload.module.parameters())
-        needed = OPTIMIZER_BYTES * parameters * (request.checkpoint.keep + 1)
-        run_directory.create(run_dir, as_yaml(request), needed_bytes=needed)
+def open_directory(request: Request, workload: Workload, comm: Communicator) -> Path:
+    """The run's folder with its configuration, made by rank 0, where its checkpoints will fit. Collective."""
+    parameters = sum(parameter.numel() for parameter in workload.module.parameters())
+    needed = OPTIMIZER_BYTES * parameters * (request.checkpoint.keep + 1)
+
+    def make() -> str | None:
+        return str(run_directory.create(request, as_yaml(request), needed_bytes=needed)) if comm.rank == 0 else None
+
+    return Path(comm.broadcast_json(agreed(comm, make), name=Name(0, "start")))
 
 
 def loader_of(request: Request, workload: Workload, comm: Communicator) -> Loader:
@@ -165,7 +173,7 @@ def plan_of(request: Request) -> Plan:
         evaluate_every=request.evaluate.every,
         checkpoint_every=request.checkpoint.every,
         keep=request.checkpoint.keep,
-        config=request.model_dump(mode="json"),
+        config=request.model_dump(mode="json") | {"threads": torch.get_num_threads()},
     )
 
 

@@ -48,6 +48,13 @@ def run(verb: str, request: Request, world: World) -> dict[str, Any]:
     return lead(verb, request, world, console, say_on_stderr)
 
 
+def enter(world: World) -> None:
+    """Open the launcher's channel. RequestError where its processes do not find each other: none may go on alone."""
+    from distbp.comm.channel import channel
+
+    channel(world)
+
+
 def follow(world: World) -> int:
     """Run the jobs that rank 0 sends until it sends no more; return the exit code. Prints nothing."""
     from distbp.worker import follow as obey
@@ -129,16 +136,21 @@ def supervise(command: Sequence[str], environment: Mapping[str, str], *, hush: C
     relay = threading.Thread(target=pass_on, args=(process.stderr, hush), daemon=True)
     relay.start()
     stopped: list[int] = []
+    last_word = threading.Timer(GRACE, process.kill)
 
     def stop(number: int, _frame: object) -> None:
+        if stopped:
+            process.kill()
+            return
         stopped.append(number)
         process.terminate()
-        threading.Timer(GRACE, process.kill).start()
+        last_word.start()
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         exit_code = process.wait()
     finally:
+        last_word.cancel()
         for number, handler in before.items():
             signal.signal(number, handler)
     relay.join(GRACE)
@@ -160,3 +172,4 @@ def pass_on(lines: IO[str], hush: Callable[[], bool]) -> None:
             if not hush():
                 sys.stderr.writelines(remark)
             remark = []
+    sys.stderr.writelines(remark)  # a line of dashes of a worker's own

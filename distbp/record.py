@@ -47,8 +47,8 @@ class RunRecord(Record):
     def __init__(self, run_dir: Path, display: Display, *, first: int, every: int) -> None:
         self.display = display
         self.every = every
-        self.samples = 0
-        self.loss = float("nan")
+        self.steps = 0
+        self.loss: float | None = None
         self._times: deque[dict[str, float]] = deque(maxlen=WINDOW)
         self._rates: deque[float] = deque(maxlen=WINDOW)
         self._file = run_dir / "metrics.jsonl"
@@ -61,7 +61,7 @@ class RunRecord(Record):
         rate = 1e3 * batch.samples / total
         self._times.append(times)
         self._rates.append(rate)
-        self.samples += batch.samples
+        self.steps += 1
         self.loss = loss
         position = batch.step + 1
         if position % self.every == 0:
@@ -124,5 +124,5 @@ def written_by(line: str, step: int) -> bool:
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """``value`` as JSON in place of what was at ``path``, never half."""
     temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(json.dumps(value, indent=2) + "\n")
+    temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
     temporary.replace(path)

@@ -52,7 +52,7 @@ def outcome(trainer: Trainer, record: RunRecord) -> dict[str, Any]:
         "world_size": comm.size,
         "steps": trainer.position,
         "epochs": trainer.epochs_after(trainer.position),
-        "samples": record.samples,
+        "samples": round(trainer.epochs_after(trainer.position) * len(trainer.loader.split)),
         "train_loss": record.loss,
         "split_loss": metrics.pop("loss"),
         "metrics": metrics,
@@ -83,7 +83,8 @@ def show(result: Mapping[str, Any], console: Console) -> None:
     console.print(f"{result['workload']} on {workers(result)}", highlight=False)
     table = Table(show_header=False)
     table.add_row("steps", f"{result['steps']:,} ({result['epochs']:g} epochs)")
-    table.add_row("train loss", f"{result['train_loss']:.4f}")
+    if result["train_loss"] is not None:
+        table.add_row("train loss", f"{result['train_loss']:.4f}")
     for name, value in result["metrics"].items():
         table.add_row(f"{result['split']} {name}", f"{value:.4f}")
     table.add_row("samples/s", f"{result['samples_per_second']:,.0f}")

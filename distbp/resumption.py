@@ -1,26 +1,34 @@
 """Going on from a checkpoint: which one, and whether what is asked for now is what was asked for then."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from distbp.errors import RequestError
 from distbp.schema import Request
-from distbp.training.checkpoint import Checkpoint, find, load
+from distbp.training.checkpoint import Checkpoint, find, load, saved
 
 FREE = (
     "workers", "comm", "device", "threads", "run_dir", "log", "checkpoint", "epochs", "steps", "engine", "evaluate",
     "resume", "resume_allow", "overrides", "output", "data.cache",
 )  # fmt: skip
-"""Keys that may change between a run and its continuation (the bits are kept for all of them but ``engine``)."""
+"""Keys that may change between a run and its continuation. Where ``engine``, ``device``, ``threads`` or ``epochs`` do,
+the bits do, too."""
 
 
 def find_checkpoint(request: Request) -> Checkpoint | None:
     """The checkpoint that ``resume`` asks for, loaded and verified; None where there is none to go on from yet."""
     if request.resume is None:
         return None
-    path = find(request.resume, Path(request.run_dir) if request.run_dir else None)
-    return load(path) if path else None
+    run_dir = Path(request.run_dir) if request.run_dir else None
+    if request.resume != "latest" or run_dir is None:
+        path = find(request.resume, run_dir)
+        return load(path) if path else None
+    for path in reversed(saved(run_dir / "checkpoints")):
+        with suppress(RequestError):  # damaged: the one before it is the newest good one
+            return load(path)
+    return None
 
 
 def compatible(request: Request, checkpoint: Checkpoint | None, *, size: int) -> Request:
@@ -30,7 +38,10 @@ def compatible(request: Request, checkpoint: Checkpoint | None, *, size: int) ->
         shards = checkpoint.config["shards"] if checkpoint else size
     if shards < size:
         raise RequestError("workers", size, f"at most as many as shards={shards} are allowed")
-    request = request.model_copy(update={"shards": shards})
+    threads: Any = request.threads
+    if threads == "auto" and checkpoint:
+        threads = checkpoint.config["threads"]
+    request = request.model_copy(update={"shards": shards, "threads": threads})
     if checkpoint:
         changed = list(changes(checkpoint.config, request.model_dump(mode="json"), allowed=request.resume_allow))
         if changed:

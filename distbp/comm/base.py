@@ -76,6 +76,7 @@ class Communicator(ABC):
         self.rank = rank
         self.size = size
         self.board = Board.private()
+        self._closed = False
 
     def all_reduce(self, tensor: Tensor, *, name: Name, op: Op = "sum") -> Work:
         """``x_r <- op_s x_s`` on every rank, in the library's own order of summation.   (n)->(n)."""
@@ -112,8 +113,15 @@ class Communicator(ABC):
         self.board.enter(name)
         self._track(self._barrier()).wait()
 
-    def close(self) -> None:  # noqa: B027 - most transports hold nothing
-        """Leave the group in order. Every rank closes; nothing is sent afterwards."""
+    @final
+    def close(self) -> None:
+        """Leave the group in order. Every rank closes, once or more often; nothing is sent afterwards."""
+        if not self._closed:
+            self._closed = True
+            self._close()
+
+    def _close(self) -> None:  # noqa: B027 - most transports hold nothing
+        """Give back what the transport holds."""
 
     # What passes between ranks besides tensors is JSON, never a pickle.
 

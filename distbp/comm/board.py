@@ -117,7 +117,8 @@ class Board:
             fcntl.lockf(self._descriptor, fcntl.LOCK_UN)
 
     def _write(self) -> None:
-        ROW.pack_into(
-            self._memory, self._offset, os.getpid(), self._state, self._step, self._phase, self._bucket,
+        # As one copy: packed in place, a row would show zeros to a peer that reads it meanwhile.
+        self._memory[self._offset : self._offset + ROW.size] = ROW.pack(
+            os.getpid(), self._state, self._step, self._phase, self._bucket,
             self._collectives, self._waiting, time.monotonic(),
         )  # fmt: skip

@@ -80,7 +80,7 @@ class MpiCommunicator(Communicator):
         self._group = everyone(world).Dup()
         self._ops = {"sum": self._mpi.SUM, "max": self._mpi.MAX, "min": self._mpi.MIN}
 
-    def close(self) -> None:
+    def _close(self) -> None:
         """Give the duplicate back; MPI itself goes on, for it can be begun only once in a process."""
         self._group.Free()
 

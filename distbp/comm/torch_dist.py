@@ -51,9 +51,10 @@ class TorchCommunicator(Communicator):
         self._store = store  # rank 0 may serve it: it lives as long as the group
         self._group = _group(store, rank, size, device, timedelta(seconds=timeout))
 
-    def close(self) -> None:
+    def _close(self) -> None:
         """Destroy the group, so that another can be made."""
-        dist.destroy_process_group(self._group)
+        if dist.is_initialized():  # the default group takes those made from it along
+            dist.destroy_process_group(self._group)
         del self._group, self._store  # a group that lives on until the interpreter ends may abort it there
 
     def _all_reduce(self, tensor: Tensor, op: Op) -> Work:

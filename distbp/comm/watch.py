@@ -13,11 +13,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from distbp.comm.board import Board, State
 from distbp.errors import JobError
 
+STDERR = 2  # the descriptor: sys.stderr may be redirected, or closed, when there is something to say
 INTERVAL = 0.1  # s between looks
 PATIENCE = 1.0  # s in which a lost peer shows itself after a signal or a broken connection
 PR_SET_PDEATHSIG = 1
@@ -70,6 +72,12 @@ class Watch:
         self._exit(error, detail=detail)
 
     def _look_around(self) -> None:
+        try:
+            self._look_until_stopped()
+        except Exception as error:  # an unwatched worker could wait for ever
+            self._exit(self._error(self.board.rank, f"its watch failed: {type(error).__name__}: {error}"))
+
+    def _look_until_stopped(self) -> None:
         while not self._stopped.is_set():
             ready, _, _ = select.select([self._wake], [], [], INTERVAL)
             if ready:
@@ -99,7 +107,7 @@ class Watch:
         if os.getppid() == self._parent:
             return None
         if self._its_stderr >= 0:
-            os.dup2(self._its_stderr, sys.stderr.fileno())  # ours ended in a pipe to the launcher
+            os.dup2(self._its_stderr, STDERR)  # ours ended in a pipe to the launcher
         return self._error(self.board.rank, f"its launcher (process {self._parent}) is gone")
 
     def _lost(self) -> JobError | None:
@@ -110,7 +118,7 @@ class Watch:
                 return self._error(rank, "it failed")
             if row.state == State.FINISHED and mine.waiting and row.collectives < mine.collectives:
                 return self._error(rank, "it ended before the job was done")
-            if row.state == State.RUNNING and not alive(row.pid):
+            if row.state == State.RUNNING and row.pid and not alive(row.pid):
                 return self._error(rank, f"process {row.pid} is gone (killed, or out of memory)")
         return None
 
@@ -131,8 +139,7 @@ class Watch:
     def _exit(self, error: JobError, *, detail: str = "") -> None:
         """Say it, if nobody on this node has yet, and end this process at once."""
         if self.board.claim():
-            if detail:
-                sys.stderr.write(detail)
+            os.write(STDERR, detail.encode())
             self.say(error)
         self.board.end(State.FAILED)
         leave(error.exit_code)
@@ -140,13 +147,13 @@ class Watch:
 
 def say_on_stderr(error: JobError) -> None:
     """One line: what a worker that ends the job has to say."""
-    sys.stderr.write(f"distbp: error: {error}\n")
+    os.write(STDERR, f"distbp: error: {error}\n".encode())
 
 
 def leave(exit_code: int) -> None:
     """End this process now. No exit handler runs: MPI's would wait for peers that never come."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with suppress(OSError, ValueError):  # nobody may be there to read
+        sys.stdout.flush()
     os._exit(exit_code)
 
 

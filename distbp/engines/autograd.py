@@ -32,7 +32,6 @@ class AutogradEngine(Engine):
         trainable = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
         self._parameters = dict(reversed(trainable))
         self._buffers = Buffers(module)
-        self._moving: Sequence[str] = ()
         self._metric_sums: Mapping[str, Tensor] = {}
 
     @property
@@ -40,24 +39,19 @@ class AutogradEngine(Engine):
         """The trainable parameters in the reverse order of registration."""
         return tuple(self._parameters)
 
-    @property
-    def moving(self) -> Sequence[str]:
-        """The buffers that a training pass over the example changed."""
-        return self._moving
-
     def prepare(self, example: Part) -> None:
         """Find out which buffers a training pass changes; the tape itself is made anew for every part."""
-        if self._buffers:
-            before = self._buffers.copy()
-            with _draws(example), torch.no_grad():
+        self.moving = ()
+        if len(self._buffers) and not is_empty(example):
+            with self._buffers.probed() as moved, _draws(example), torch.no_grad():
                 self._whole(example.inputs, example.target)
-            self._moving = tuple(self._buffers.restore(before))
+            self.moving = tuple(moved)
 
     def gradients(self, part: Part, destination: Destination, state: Any = None) -> Outcome:
         """The part's gradients, into ``destination``; all complete at the end, in the order of ``emissions``."""
         if is_empty(part):
             return leave_zeros(self.emissions, destination, self._metric_sums)
-        before = self._buffers.copy()
+        before = self._buffers.copy(self.moving)
         with _draws(part), torch.enable_grad():
             loss_sum, count, output = self._whole(part.inputs, part.target)
         self._deliver(loss_sum, destination)

@@ -50,6 +50,10 @@ class Engine(ABC):
 
     name: str
 
+    moving: Sequence[str] | None = None
+    """The buffers that a training pass changes (running statistics), once ``prepare`` has found out; until then None,
+    and any may. Whoever knows better may set it."""
+
     def __init__(self, module: nn.Module, loss: Loss, *, metrics: Metrics | None = None) -> None:
         self.module = module
         self.loss = loss
@@ -62,11 +66,6 @@ class Engine(ABC):
 
         Known once ``prepare`` has seen an example.
         """
-
-    @property
-    def moving(self) -> Sequence[str]:
-        """The names of the buffers that a training pass changes (running statistics), known after ``prepare``."""
-        return ()
 
     @property
     def source(self) -> str:

@@ -1,9 +1,12 @@
 """The buffers of a module: copied before a forward pass, compared and put back after it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+
+Held = Mapping[str, tuple[Tensor, Tensor]]
 
 
 class Buffers:
@@ -22,16 +25,36 @@ class Buffers:
     def __len__(self) -> int:
         return len(self._owners)
 
-    def copy(self) -> Sequence[tuple[Tensor, Tensor]]:
-        """Each buffer as it is now: the tensor itself, and a copy of what is in it."""
-        held = (owner._buffers[leaf] for owner, leaf in self._owners.values())
-        return [(tensor, tensor.clone()) for tensor in held if tensor is not None]
+    def copy(self, names: Iterable[str] | None = None) -> Held:
+        """The buffers of these names, by default all, as they are now: the tensor, and a copy of what is in it."""
+        held = {name: self._owners[name] for name in (self._owners if names is None else names)}
+        tensors = {name: owner._buffers[leaf] for name, (owner, leaf) in held.items()}
+        return {name: (tensor, tensor.clone()) for name, tensor in tensors.items() if tensor is not None}
 
-    def restore(self, before: Sequence[tuple[Tensor, Tensor]]) -> Mapping[str, Tensor]:
+    @contextmanager
+    def probed(self) -> Iterator[list[str]]:
+        """Find out which buffers move in what is done within: the list holds their names afterwards.
+
+        Meanwhile float buffers hold numbers that no average leaves as they are, whatever the samples.
+        """
+        moved: list[str] = []
+        original = self.copy()
+        for tensor, _ in original.values():
+            if tensor.is_floating_point():
+                tensor.copy_(torch.linspace(0.5, 1.5, tensor.numel(), device=tensor.device).view(tensor.shape))
+        probe = self.copy()
+        try:
+            yield moved
+            moved += self.restore(probe)
+        finally:
+            self.restore(original)
+
+    def restore(self, before: Held) -> Mapping[str, Tensor]:
         """Put every buffer back as ``copy`` found it, and return what had been added to those that moved."""
         deltas: dict[str, Tensor] = {}
         with torch.no_grad():
-            for (name, (owner, leaf)), (tensor, old) in zip(self._owners.items(), before, strict=True):
+            for name, (tensor, old) in before.items():
+                owner, leaf = self._owners[name]
                 new = owner._buffers[leaf]
                 if new is None or torch.equal(new, old):
                     continue

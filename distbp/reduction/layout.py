@@ -68,7 +68,8 @@ def lay_out(shapes: Sequence[tuple[str, torch.Size]], dtype: torch.dtype, bucket
         end = round_up(end + shape.numel(), aligned)
         if (end - begin) * dtype.itemsize >= bucket_bytes or i == len(shapes) - 1:
             end = begin + round_up(end - begin, math.lcm(aligned, size))
-            buckets.append((begin, end))
+            if end > begin:  # tensors may all be empty
+                buckets.append((begin, end))
             begin = end
     return Layout(dtype, tuple(spans), tuple(buckets))
 

@@ -5,6 +5,7 @@ added to the other, as a binary counter carries, so that a worker with m parts n
 """
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -53,7 +54,7 @@ class Reducer:
         What remains in the slots are the sums of its subtrees.
         """
         top = 0
-        for leaf, sums in tree(present).merges(leaves(len(present), self.comm.size, self.comm.rank)).items():
+        for leaf, sums in merges(present, self.comm.size, self.comm.rank):
             if top == len(self.slots):
                 self.slots.append(Slot(self.layouts, self.comm.device))
             fill(leaf, self.slots[top])
@@ -69,6 +70,12 @@ class Reducer:
             for bucket, (start, stop) in enumerate(layout.buckets):
                 slices = [buffer[start:stop] for buffer in buffers]
                 self.order.reduce(slices, present, self.comm, name=Name(step, "reduce", bucket))
+
+
+@lru_cache(maxsize=256)
+def merges(present: tuple[bool, ...], size: int, rank: int) -> tuple[tuple[int, int], ...]:
+    """This worker's leaves in order, each with the number of sums that follow it."""
+    return tuple(tree(present).merges(leaves(len(present), size, rank)).items())
 
 
 def exact_rows(rows: Tensor, comm: Communicator, *, name: Name) -> Tensor:

@@ -47,7 +47,9 @@ def save(checkpoint: Checkpoint, folder: Path, *, keep: int) -> Path:
     tensors = {"model": checkpoint.model, "optimizer": checkpoint.optimizer}
     for name, values in tensors.items():
         # Tied and flat parameters share memory, which the format does not allow: each tensor is copied out.
-        save_file({key: value.detach().cpu().clone() for key, value in values.items()}, temporary / file_of(name))
+        save_file(
+            {key: value.detach().cpu().contiguous().clone() for key, value in values.items()}, temporary / file_of(name)
+        )
     manifest = {
         "format": FORMAT,
         "step": checkpoint.step,
@@ -84,10 +86,22 @@ def manifest_of(path: Path) -> dict[str, Any]:
         raise RequestError("resume", path, what) from error
     except ValueError as error:
         raise RequestError("resume", path / MANIFEST, f"it is not JSON ({error})") from error
-    needed = {"format", "step", "epoch", "batch", "config", "sha256"}
-    if not isinstance(manifest, dict) or not needed <= manifest.keys() or manifest["format"] != FORMAT:
+    if not well_formed(manifest):
         raise RequestError("resume", path / MANIFEST, f"it is not a checkpoint of format {FORMAT}")
     return manifest
+
+
+def well_formed(manifest: Any) -> bool:
+    """Whether a manifest has all its parts, each of its kind."""
+    kinds = {"format": int, "step": int, "epoch": int, "batch": int, "config": dict, "sha256": dict}
+    return (
+        isinstance(manifest, dict)
+        and all(isinstance(manifest.get(key), kind) for key, kind in kinds.items())
+        and manifest["format"] == FORMAT
+        and {"shards", "threads", "optimizer"} <= manifest["config"].keys()
+        and manifest["sha256"].keys() == {"model", "optimizer"}
+        and all(isinstance(sums, dict) for sums in manifest["sha256"].values())
+    )
 
 
 def checksums(tensors: Mapping[str, Tensor]) -> dict[str, str]:
@@ -115,6 +129,13 @@ def saved(folder: Path) -> list[Path]:
         return []
     numbered = [(int(match[1]), path) for path in folder.iterdir() if (match := PATTERN.fullmatch(path.name))]
     return [path for _, path in sorted(numbered)]
+
+
+def discard_after(step: int, folder: Path) -> None:
+    """Remove the checkpoints of more than ``step`` steps: a run that goes on from there has left that line."""
+    for path in saved(folder):
+        if int(path.name.removeprefix("step-")) > step:
+            shutil.rmtree(path)
 
 
 def find(resume: str, run_dir: Path | None) -> Path | None:

@@ -82,8 +82,8 @@ class DataParallel:
         self._order = reduction if isinstance(reduction, Order) else one_of("reduction", reduction, ORDERS)()
         self._reducer: Reducer | None = None
         self._destinations: dict[Slot, tuple[Destination, Destination]] = {}
-        for tensor in module.state_dict().values():
-            self.comm.broadcast(tensor.detach(), name=START).wait()
+        for tensor in (*module.parameters(), *module.buffers()):
+            from_rank_0(tensor.detach(), self.comm)
 
     def __call__(self, inputs: Tensor | Sequence[Tensor], target: Any) -> Tensor:
         """The mean loss over all workers' examples; its gradient is left in every ``p.grad``.   () float32."""
@@ -94,7 +94,7 @@ class DataParallel:
         totals = self.gradients([part], (True,) * size, step=self.step)
         self.step += 1
         for gradient in self.flat_gradients:
-            gradient.div_(max(totals.count, 1))
+            gradient.div_(totals.count or 1)
         for name, parameter in self._trainable.items():
             parameter.grad = self.reducer.total.views[name]  # zero_grad() may have taken it away
         return torch.tensor(totals.loss)
@@ -120,6 +120,8 @@ class DataParallel:
         if self._reducer is not None:
             return
         self.engine.prepare(example)
+        everyones = self.comm.gather_json(self.engine.moving or (), name=START)
+        self.engine.moving = list(dict.fromkeys(name for names in everyones for name in names))
         self._trainable = {name: p for name, p in self.module.named_parameters() if p.requires_grad}
         self._buffers = MovingBuffers(self.module, self.engine.moving)
         emitted = [(name, self._trainable[name]) for name in self.engine.emissions]
@@ -139,13 +141,14 @@ class DataParallel:
         ``parts`` are this worker's, ``present`` says which parts there are in the global batch.
         """
         by_leaf = {part.index: part for part in parts}
-        rows = torch.zeros(len(present), 2, dtype=torch.float64, device=self.comm.device)
+        rows = torch.zeros(len(present), 3, dtype=torch.float64, device=self.comm.device)
         self.clock.at(step, "compute")
         self.reducer.sum_own(present, lambda leaf, slot: self._fill(by_leaf[leaf], slot, rows[leaf]))
         self.clock.at(step, "reduce")
         self.reducer.sum_all(present, step=step)
-        self._buffers.move(self.reducer.total, present, self.comm, step=step)
-        loss_sum, count = exact_rows(rows, self.comm, name=Name(step, "reduce")).sum(dim=0).tolist()
+        exact_rows(rows, self.comm, name=Name(step, "reduce"))
+        self._buffers.move(self.reducer.total, rows[:, 2].tolist(), self.comm, step=step)
+        loss_sum, count, _ = rows.sum(dim=0).tolist()
         return Totals(loss_sum, count)
 
     def close(self) -> None:
@@ -153,7 +156,11 @@ class DataParallel:
         self.comm.close()
 
     def _fill(self, part: Part, slot: Slot, row: Tensor) -> None:
-        """One part, micro-batch by micro-batch: gradients and buffer changes to its slot, loss and count to its row."""
+        """One part, micro-batch by micro-batch: gradients and buffer changes to its slot.
+
+        To its row: the sum of the loss, the count, and whether there are samples.
+        """
+        row[2] = len(part) > 0
         cut = pieces(part, self.micro_batches, self.min_part)
         for number, piece in enumerate(cut):
             outcome = self.engine.gradients(piece, self._destination(slot, add=number > 0))
@@ -165,6 +172,14 @@ class DataParallel:
         if slot not in self._destinations:
             self._destinations[slot] = (Destination(slot.views), Destination(slot.views, add=True))
         return self._destinations[slot][add]
+
+
+def from_rank_0(tensor: Tensor, comm: Communicator) -> None:
+    """Rank 0's values, on every worker, however the tensor lies in memory."""
+    values = tensor.contiguous()
+    comm.broadcast(values, name=START).wait()
+    if values.data_ptr() != tensor.data_ptr():
+        tensor.copy_(values)
 
 
 def one_of(key: str, name: str, choices: Mapping[str, T]) -> T:

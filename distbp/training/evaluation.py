@@ -27,7 +27,7 @@ def evaluate(workload: Workload, split: Split, comm: Communicator, *, batch_size
     for number, sums in mine.items():
         rows[number] = torch.stack([sums[key] for key in names])
     totals = dict(zip(names, exact_rows(rows, comm, name=name).sum(dim=0).tolist(), strict=True))
-    count = totals.pop("count")
+    count = totals.pop("count") or 1.0  # every label may be ignored
     return {key: total / count for key, total in totals.items()}
 
 
@@ -42,9 +42,10 @@ def measure(workload: Workload, block: Block) -> dict[str, torch.Tensor]:
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
     """The module in evaluation mode, and then as it was."""
-    training = module.training
+    modes = [(part, part.training) for part in module.modules()]
     module.eval()
     try:
         yield
     finally:
-        module.train(training)
+        for part, training in modes:
+            part.training = training

@@ -32,7 +32,9 @@ def restore(
     for flat, layout in zip(parameters, layouts, strict=True):
         for kind in {key.partition("/")[0] for key in state}:
             shared = state.get(f"{kind}/")
-            optimizer.state[flat][kind] = gathered(state, kind, flat, layout) if shared is None else shared.clone()
+            optimizer.state[flat][kind] = (
+                gathered(state, kind, flat, layout) if shared is None else shared.to(flat.device, copy=True)
+            )
 
 
 def gathered(state: Mapping[str, Tensor], kind: str, flat: Tensor, layout: Layout) -> Tensor:

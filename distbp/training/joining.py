@@ -1,12 +1,13 @@
 """Joining the world from a script of the user's own: watched as our own workers are, and left in order."""
 
 import atexit
+import functools
 import sys
 import traceback
 from types import TracebackType
 
 from distbp.comm.base import Communicator
-from distbp.comm.channel import Channel, channel
+from distbp.comm.channel import channel
 from distbp.comm.connect import join
 from distbp.comm.guard import failure, guard
 from distbp.comm.watch import Watch, say_on_stderr
@@ -15,29 +16,48 @@ from distbp.comm.world import World
 TIMEOUT = 60.0  # s for one collective
 
 
+class Membership:
+    """This process's place in the world that launched it: one watch, however many communicators."""
+
+    def __init__(self) -> None:
+        self.world = World.detect()
+        self.channel = channel(self.world)
+        self.comms: list[Communicator] = []
+        self.watch: Watch | None = None
+
+    def join(self, device: str) -> Communicator:
+        """A communicator of its own for tensors on ``device``. Collective."""
+        comm = join(self.world, self.channel, kind="auto", device=device, timeout=TIMEOUT)
+        if self.world.launcher != "none" and self.watch is None:
+            self.watch = guard(comm, self.channel, timeout=TIMEOUT, say=say_on_stderr)
+            sys.excepthook = self._fail
+        if self.watch:
+            comm.board = self.watch.board
+        self.comms.append(comm)
+        return comm
+
+    def leave(self) -> None:
+        """The script is done."""
+        if self.watch:
+            self.watch.stop()
+        for comm in reversed(self.comms):  # the first one holds what the others are made from
+            comm.close()
+        self.channel.close()
+
+    def _fail(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        """An exception that ends this script ends the others, too: they would wait for ever."""
+        assert self.watch
+        self.watch.end(failure(error, self.watch.board), detail="".join(traceback.format_exception(kind, error, trace)))
+
+
+@functools.cache
+def membership() -> Membership:
+    """The one of this process, which leaves in order when the process ends."""
+    made = Membership()
+    atexit.register(made.leave)
+    return made
+
+
 def join_world(device: str) -> Communicator:
-    """The communicator of whoever launched this process, or of a world of one, for tensors on ``device``."""
-    world = World.detect()
-    link = channel(world)
-    comm = join(world, link, kind="auto", device=device, timeout=TIMEOUT)
-    if world.launcher != "none":
-        watch = guard(comm, link, timeout=TIMEOUT, say=say_on_stderr)
-        fail_for_all(watch)
-        atexit.register(leave_in_order, comm, link, watch)
-    return comm
-
-
-def fail_for_all(watch: Watch) -> None:
-    """An exception that ends this script ends the others, too: they would wait for ever."""
-
-    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        watch.end(failure(error, watch.board), detail="".join(traceback.format_exception(kind, error, trace)))
-
-    sys.excepthook = hook
-
-
-def leave_in_order(comm: Communicator, link: Channel, watch: Watch) -> None:
-    """The script is done."""
-    watch.stop()
-    comm.close()
-    link.close()
+    """A communicator of the world that launched this process, or of a world of one, for tensors on ``device``."""
+    return membership().join(device)

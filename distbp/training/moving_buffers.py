@@ -33,12 +33,17 @@ class MovingBuffers:
             self._counts[part] = outcome.buffer_deltas
 
     @torch.no_grad()
-    def move(self, total: Slot, present: tuple[bool, ...], comm: Communicator, *, step: int) -> None:
-        """Once the changes are summed in ``total``: the new values, on every worker."""
+    def move(self, total: Slot, filled: Sequence[float], comm: Communicator, *, step: int) -> None:
+        """Once the changes are summed in ``total``: the new values, on every worker.
+
+        ``filled`` says of each part whether it has samples (1) or not (0).
+        """
+        if not any(filled):
+            return
         for name, buffer in self.floats.items():
-            buffer.add_(total.views[name] / sum(present))
-        first = present.index(True)
-        owner = next(rank for rank in range(comm.size) if first in leaves(len(present), comm.size, rank))
+            buffer.add_(total.views[name] / sum(filled))
+        first = filled.index(1)
+        owner = next(rank for rank in range(comm.size) if first in leaves(len(filled), comm.size, rank))
         for name, buffer in self.integers.items():
             if comm.rank == owner and name in self._counts[first]:
                 buffer.add_(self._counts[first][name])

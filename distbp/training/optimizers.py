@@ -64,5 +64,5 @@ def update(optimizer: Optimizer, *, lr: float, count: float) -> None:
     for group in optimizer.param_groups:
         group["lr"] = lr
         device = group["params"][0].device
-    optimizer.grad_scale = torch.tensor(float(max(count, 1)), device=device)  # type: ignore[attr-defined]
+    optimizer.grad_scale = torch.tensor(float(count or 1), device=device)  # type: ignore[attr-defined]
     optimizer.step()

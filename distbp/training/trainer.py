@@ -1,5 +1,6 @@
 """The training loop: batches in, steps, evaluations and checkpoints out."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,8 +10,9 @@ from torch.optim import Optimizer
 
 from distbp.data.loader import Batch, Loader
 from distbp.data.split import Split
+from distbp.errors import JobError, RequestError
 from distbp.record import Record, Silence
-from distbp.training.checkpoint import Checkpoint, save
+from distbp.training.checkpoint import Checkpoint, discard_after, save
 from distbp.training.data_parallel import DataParallel
 from distbp.training.evaluation import evaluate
 from distbp.training.flat_state import by_name, restore
@@ -79,6 +81,9 @@ class Trainer:
         begin, end = self.epochs_after(self.position), self.epochs_after(self.position + 1)
         lr = self.plan.lr * self.schedule((begin + end) / 2, self.plan.epochs)
         totals = self.parallel.gradients(batch.parts, batch.present, step=batch.step)
+        if not math.isfinite(totals.loss):
+            cause = f"the loss is {totals.loss}; the weights are those of the step before"
+            raise JobError(cause, rank=self.parallel.comm.rank, step=batch.step, phase="compute")
         self.clock.at(batch.step, "update")
         update(self.optimizer, lr=lr, count=totals.count)
         self.position = batch.step + 1
@@ -126,9 +131,18 @@ class Trainer:
         return Checkpoint(self.position, epoch, batch, self.plan.config, self.workload.module.state_dict(), state)
 
     def resume(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint, on whatever number of workers."""
-        self.workload.module.load_state_dict(dict(checkpoint.model))
-        restore(checkpoint.optimizer, self.optimizer, self.parallel.flat_parameters, self.parallel.layouts)
+        """Go on from a checkpoint, on whatever number of workers. RequestError if it is not of this module."""
+        try:
+            self.workload.module.load_state_dict(dict(checkpoint.model))
+        except RuntimeError as error:
+            what = " ".join(str(error).split())
+            raise RequestError(
+                "resume", f"step {checkpoint.step}", f"its weights do not fit the module ({what})"
+            ) from error
+        if checkpoint.config["optimizer"]["_target_"] == self.plan.config["optimizer"]["_target_"]:
+            restore(checkpoint.optimizer, self.optimizer, self.parallel.flat_parameters, self.parallel.layouts)
+        if self.parallel.comm.rank == 0:
+            discard_after(checkpoint.step, self.run_dir / "checkpoints")
         self.position = self._saved = checkpoint.step
 
     def epochs_after(self, steps: int) -> float:

@@ -164,3 +164,19 @@ def test_help_may_be_cut_short(tmp_path: Path) -> None:
     )
     assert done.stdout == "distbp VERB key=value ...\n"
     assert done.stderr == ""
+
+
+def test_a_loss_that_is_no_number_ends_the_job(folder: Path) -> None:
+    code, _, err, _ = answer(["distbp", "optimizer=sgd", "optimizer.lr=1e30", "run_dir=exploded"], folder, {})
+    assert code == 3
+    assert "distbp: error: rank 0 failed at step" in err
+    assert "the loss is" in err
+
+
+def test_ranks_that_do_not_find_each_other_are_refused(folder: Path) -> None:
+    names = ("RANK", "SIZE", "LOCAL_RANK", "LOCAL_SIZE")
+    two = dict(zip((f"OMPI_COMM_WORLD_{name}" for name in names), ("0", "2", "0", "2"), strict=True))
+    code, _, err, _ = answer(["distbp", "steps=2"], folder, two)
+    assert code == 2
+    assert err.startswith("distbp: error: ")
+    assert err.count("\n") == 1

@@ -47,3 +47,24 @@ def test_all_workers_end_and_the_first_is_named(tmp_path, launcher, fault):
     assert time.monotonic() - begun < 40
     (message,) = re.findall(r"distbp: error: .*", run.stderr)
     assert re.search(rf"rank 1 failed at step \d+ in phase \w+: {FAULTS[fault]}", message), message
+
+
+@pytest.mark.parametrize("launcher", STARTS)
+@pytest.mark.parametrize("last", ["first.close()", "pass"])
+def test_two_models_in_one_script_end_in_order(tmp_path, launcher, last):
+    script = tmp_path / "loop.py"
+    script.write_text(
+        textwrap.dedent(f"""
+            import torch
+            import distbp
+
+            first = distbp.DataParallel(torch.nn.Linear(3, 1), torch.nn.MSELoss())
+            second = distbp.DataParallel(torch.nn.Linear(3, 1), torch.nn.MSELoss())
+            for step in (first, second):
+                step(torch.ones(2, 3), torch.zeros(2, 1))
+            {last}
+            """)
+    )
+    run = Run([*STARTS[launcher], str(script)])
+    assert run.wait(40) == 0, run.stderr
+    assert "Traceback" not in run.stderr

@@ -14,6 +14,7 @@ from distbp.errors import RequestError
 from distbp.training.checkpoint import Checkpoint, find, load, save, saved
 from distbp.workloads.perceptron import perceptron
 
+CONFIG = {"overrides": ["seed=1"], "shards": 1, "threads": 1, "optimizer": {}}
 SILENT = Console(quiet=True)
 
 
@@ -22,7 +23,7 @@ def example(step=3):
         step=step,
         epoch=1,
         batch=1,
-        config={"overrides": ["seed=1"]},
+        config=CONFIG,
         model={"w": torch.arange(6.0).view(2, 3), "n": torch.tensor(5)},
         optimizer={"exp_avg/w": torch.ones(2, 3), "step/": torch.tensor(3.0)},
     )
@@ -31,7 +32,7 @@ def example(step=3):
 def test_a_checkpoint_comes_back_whole(tmp_path):
     path = save(example(), tmp_path, keep=2)
     loaded = load(path)
-    assert (loaded.step, loaded.epoch, loaded.batch, loaded.config) == (3, 1, 1, {"overrides": ["seed=1"]})
+    assert (loaded.step, loaded.epoch, loaded.batch, loaded.config) == (3, 1, 1, CONFIG)
     for part in ("model", "optimizer"):
         before, after = getattr(example(), part), getattr(loaded, part)
         assert before.keys() == after.keys()
@@ -59,6 +60,11 @@ DAMAGE = {
     "a missing file": ("model.safetensors", lambda path: path.unlink(), "load"),
     "no manifest": ("checkpoint.json", lambda path: path.unlink(), "no checkpoint"),
     "a manifest that is not JSON": ("checkpoint.json", lambda path: path.write_text("{"), "not JSON"),
+    "a manifest of another shape": (
+        "checkpoint.json",
+        lambda path: path.write_text(path.read_text().replace('"step": 3', '"step": "3"')),
+        "not a checkpoint of format",
+    ),
     "another format": ("checkpoint.json", lambda path: path.write_text('{"format": 9}'), "not a checkpoint of format"),
 }
 
@@ -136,3 +142,34 @@ def test_the_model_loads_into_the_plain_module(tmp_path):
     state = load_file(saved(tmp_path / "run" / "checkpoints")[-1] / "model.safetensors")
     module.load_state_dict(state)
     assert torch.equal(nn.utils.parameters_to_vector(module.parameters())[:3], state["1.weight"].view(-1)[:3])
+
+
+def test_going_on_from_an_older_checkpoint_leaves_the_newer_line(tmp_path):
+    folder = tmp_path / "run"
+    threads.run(1, train, str(folder), "epochs=1", "steps=16", "checkpoint.every=8", "checkpoint.keep=9")
+    older = folder / "checkpoints" / "step-00000008"
+    threads.run(1, train, str(folder), "epochs=1", "steps=9", f"resume={older}", "checkpoint.keep=9")
+    assert [path.name for path in saved(folder / "checkpoints")] == ["step-00000008", "step-00000009"]
+
+
+def test_latest_is_the_newest_good_one(tmp_path):
+    folder = tmp_path / "run"
+    (expected,) = threads.run(1, train, str(folder), "epochs=1", "checkpoint.every=8", "checkpoint.keep=9")
+    flip(saved(folder / "checkpoints")[-1] / "model.safetensors")
+    (again,) = threads.run(1, train, str(folder), "epochs=1", "resume=latest")
+    assert again == expected
+
+
+def test_a_finished_run_that_is_resumed_keeps_its_result(tmp_path):
+    folder = tmp_path / "run"
+    threads.run(1, train, str(folder), "epochs=1", "steps=3")
+    before = (folder / "result.json").read_text()
+    threads.run(1, train, str(folder), "epochs=1", "steps=3", "resume=latest")
+    assert (folder / "result.json").read_text() == before
+
+
+def test_another_optimizer_begins_afresh(tmp_path):
+    folder = str(tmp_path / "run")
+    threads.run(1, train, folder, "epochs=1", "steps=2", "optimizer=sgd")
+    allow = "resume_allow=[optimizer]"
+    threads.run(1, train, folder, "epochs=1", "steps=4", "resume=latest", "optimizer=adamw", allow)

@@ -168,3 +168,57 @@ def test_the_source_can_be_read():
     step(*examples())
     assert "def forward" in step.source
     assert "def backward" in step.source
+
+
+def buffers_with_an_empty_worker(comm, empty):
+    with DRAWING:
+        torch.manual_seed(0)
+        module = Averaging()
+    step = distbp.DataParallel(module, summed_loss, engine="autograd", comm=comm)
+    inputs, target = examples()
+    step(*((inputs[:0], target[:0]) if comm.rank == empty else (inputs, target)))
+    return module.norm.running_mean.tolist(), module.norm.num_batches_tracked.item()
+
+
+@pytest.mark.parametrize("empty", [0, 1])
+def test_an_empty_worker_does_not_count_for_buffers(pool, empty):
+    torch.manual_seed(0)
+    module, (inputs, _) = Averaging(), examples()
+    module(inputs)
+    for mean, batches in pool.run("mpi", 2, buffers_with_an_empty_worker, empty):
+        assert mean == pytest.approx(module.norm.running_mean.tolist(), rel=1e-12)
+        assert batches == 1
+
+
+def test_buffers_that_the_first_batch_leaves_alone_move_later():
+    module = Averaging()
+    nn.init.zeros_(module.linear.weight)
+    nn.init.zeros_(module.linear.bias)
+    step = distbp.DataParallel(module, summed_loss, engine="autograd", comm=LocalCommunicator())
+    step(*examples())
+    nn.init.ones_(module.linear.weight)
+    step(*examples())
+    assert (module.norm.running_mean != 0).all()
+
+
+def test_a_count_below_one_divides(pool):
+    def loss(output, target):
+        return 0.5 * ((output - target) ** 2).sum(), torch.tensor(0.5)
+
+    module = nn.Linear(1, 1)
+    step = distbp.DataParallel(module, loss, comm=LocalCommunicator())
+    step(torch.ones(1, 1), module(torch.ones(1, 1)).detach() - 1)
+    assert module.bias.grad.item() == pytest.approx(2.0)
+
+
+def transposed(comm):
+    module = nn.Linear(3, 2)
+    module.weight = nn.Parameter(torch.full((3, 2), float(comm.rank)).t())
+    step = distbp.DataParallel(module, nn.MSELoss(), comm=comm)
+    return step(torch.ones(2, 3), torch.zeros(2, 2)).item(), module.weight.tolist()
+
+
+def test_parameters_may_lie_in_memory_as_they_like(pool):
+    (first, second) = pool.run("mpi", 2, transposed)
+    assert first == second
+    assert first[1] == [[0.0] * 3] * 2
