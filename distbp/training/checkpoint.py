@@ -80,7 +80,7 @@ def load(path: Path) -> Checkpoint:
 def manifest_of(path: Path) -> dict[str, Any]:
     """What ``checkpoint.json`` in ``path`` says."""
     try:
-        manifest = json.loads((path / MANIFEST).read_text())
+        manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text())
     except OSError as error:
         what = f"a checkpoint with a readable {MANIFEST} is needed ({error.strerror})"
         raise RequestError("resume", path, what) from error
