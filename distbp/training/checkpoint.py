@@ -98,6 +98,7 @@ def well_formed(manifest: Any) -> bool:
         isinstance(manifest, dict)
         and all(isinstance(manifest.get(key), kind) for key, kind in kinds.items())
         and manifest["format"] == FORMAT
+        and min(manifest["step"], manifest["epoch"], manifest["batch"]) >= 0
         and {"shards", "threads", "optimizer"} <= manifest["config"].keys()
         and manifest["sha256"].keys() == {"model", "optimizer"}
         and all(isinstance(sums, dict) for sums in manifest["sha256"].values())

@@ -65,6 +65,11 @@ DAMAGE = {
         lambda path: path.write_text(path.read_text().replace('"step": 3', '"step": "3"')),
         "not a checkpoint of format",
     ),
+    "a step below 0": (
+        "checkpoint.json",
+        lambda path: path.write_text(path.read_text().replace('"step": 3', '"step": -3')),
+        "not a checkpoint of format",
+    ),
     "another format": ("checkpoint.json", lambda path: path.write_text('{"format": 9}'), "not a checkpoint of format"),
 }
 
