@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from distbp.errors import RequestError
-from distbp.schema import Request
+from distbp.schema import Request, leaves
 from distbp.training.checkpoint import Checkpoint, find, load, saved
 
 FREE = (
@@ -54,17 +54,8 @@ def compatible(request: Request, checkpoint: Checkpoint | None, *, size: int) ->
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any], *, allowed: tuple[str, ...]) -> Iterator[str]:
     """``key=value (it was value)`` for each key that differs and may not."""
-    old, new = dict(flattened(before)), dict(flattened(now))
+    old, new = dict(leaves(before)), dict(leaves(now))
     for key in sorted(old.keys() | new.keys()):
         parents = {key.rsplit(".", n)[0] for n in range(key.count(".") + 1)}
         if old.get(key) != new.get(key) and not parents & {*FREE, *allowed}:
             yield f"{key}={new.get(key)} (it was {old.get(key)})"
-
-
-def flattened(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Each dotted key of a nested configuration with its value."""
-    for name, value in config.items():
-        if isinstance(value, Mapping):
-            yield from flattened(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value

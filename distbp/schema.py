@@ -200,3 +200,12 @@ def _check_together(request: Request, known: list[str]) -> None:
             raise RequestError(
                 "resume_allow", key, "only keys of a request are allowed", nearest=nearest_key(key, known)
             )
+
+
+def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Each dotted key of a nested configuration with its value."""
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value

@@ -10,6 +10,7 @@ import yaml
 from distbp.arguments import VERBS, options
 from distbp.config import Loader, defaults
 from distbp.refusal import shown
+from distbp.schema import leaves
 
 WIDTH = 116
 EXAMPLES = """\
@@ -79,15 +80,6 @@ def files(loader: Loader, name: str, composed: Mapping[str, Any]) -> Iterator[tu
 def chosen_in(group: str, composed: Mapping[str, Any]) -> Any:
     """The choice that a composed configuration has made of a group."""
     return composed.get(group, {}).get("name")
-
-
-def leaves(composed: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Each dotted key with its value."""
-    for key, value in composed.items():
-        if isinstance(value, Mapping):
-            yield from leaves(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
 
 
 def meanings(file: Path, prefix: str) -> Iterator[tuple[str, str]]:

@@ -50,6 +50,7 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> Launched:
     monkeypatch.setattr(launcher, "run", record.run)
     monkeypatch.setattr(launcher, "finish", lambda world, exit_code: record.finished.append(exit_code))
     monkeypatch.setattr(launcher, "follow", lambda world: 7)
+    monkeypatch.setattr(launcher, "enter", lambda world: None)
     return record
 
 
