@@ -20,6 +20,7 @@ from distbp.engines.autograd import AutogradEngine
 from distbp.engines.base import Engine
 from distbp.engines.manual import ManualEngine
 from distbp.errors import RequestError, nearest
+from distbp.output import write
 from distbp.record import Record, RunRecord, Silence, write_json
 from distbp.result import conditions, outcome, peak_memory, show
 from distbp.resumption import compatible, find_checkpoint
@@ -45,10 +46,15 @@ def train(request: Request, comm: Communicator, console: Console) -> dict[str, A
     workload = agreed(comm, lambda: build_workload(request, comm))
     split = agreed(comm, lambda: split_of(workload, request.evaluate.split))
     loader = loader_of(request, workload, comm)
-    parallel = agreed(comm, lambda: data_parallel(request, workload, loader, comm))
+    run_dir = open_directory(request, workload, comm)
+    try:
+        parallel = agreed(comm, lambda: data_parallel(request, workload, loader, comm))
+    except RequestError:
+        if comm.rank == 0 and not request.resume:
+            run_directory.remove(run_dir)
+        raise
     alike = conditions(request, workload.module, comm)
     same_everywhere(comm, alike)
-    run_dir = open_directory(request, workload, comm)
     optimizer, schedule = build(request.optimizer, parameters=parallel.flat_parameters), build(request.schedule)
     trainer = Trainer(
         workload,
@@ -75,7 +81,7 @@ def train(request: Request, comm: Communicator, console: Console) -> dict[str, A
     return result
 
 
-def evaluate(request: Request, comm: Communicator, console: Console) -> dict[str, Any]:
+def evaluate(request: Request, comm: Communicator, _console: Console) -> dict[str, Any]:
     """The loss and the metrics of a checkpoint on a split."""
     if request.resume is None:
         raise RequestError("resume", None, "evaluate needs the checkpoint: the path of a run or of a checkpoint")
@@ -85,8 +91,9 @@ def evaluate(request: Request, comm: Communicator, console: Console) -> dict[str
     agreed(comm, lambda: fill(workload, checkpoint, request))
     metrics = evaluate_split(workload, split, comm, batch_size=request.batch_size, step=0)
     if comm.rank == 0:
-        for name, value in metrics.items():
-            console.print(f"{request.evaluate.split} {name} {value:.4f}", highlight=False)
+        write(
+            "\n".join(f"{request.evaluate.split} {name} {value:.4f}" for name, value in metrics.items()), request.output
+        )
     return {"metrics": metrics}
 
 

@@ -29,7 +29,7 @@ LEASH = [] if sys.platform != "linux" else [
     sys.executable, "-IS", "-c",
     "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 15); os.execv(sys.argv[1], sys.argv[1:])",
 ]  # fmt: skip
-"""Has the kernel end mpirun when this process dies (PR_SET_PDEATHSIG, SIGTERM)."""
+"""Before a command: has the kernel end it when its parent dies (PR_SET_PDEATHSIG, SIGTERM), from its first moment."""
 WORKER_BYTES = 400 * 2**20  # of a process that has loaded torch and MPI and trains something small
 GRACE = 3.0  # s that mpirun has to end its workers
 
@@ -95,6 +95,7 @@ def start(verb: str, request: Request) -> dict[str, Any]:
             "--output",
             ":raw",
             *crowded,
+            *LEASH,
             sys.executable,
             "-m",
             "distbp.worker",

@@ -33,10 +33,20 @@ def create(request: Request, config: str, *, needed_bytes: int) -> Path:
         if free < needed_bytes + SPARE_BYTES:
             needed, there = (f"{number / 2**20:,.1f} MiB" for number in (needed_bytes + SPARE_BYTES, free))
             raise RequestError("run_dir", run_dir, f"{needed} of space are needed for checkpoints, {there} are free")
-        (run_dir / CONFIG).write_text(config)
+        with (run_dir / CONFIG).open("w" if request.resume else "x") as file:
+            file.write(config)
+    except FileExistsError as error:  # another job was quicker
+        raise RequestError("run_dir", run_dir, "a folder that holds no run is allowed; or add resume=latest") from error
     except OSError as error:
         raise RequestError("run_dir", run_dir, f"a folder that can be written is needed ({error.strerror})") from error
     return run_dir
+
+
+def remove(run_dir: Path) -> None:
+    """Take back what ``create`` made, for a run that was refused before it began."""
+    (run_dir / CONFIG).unlink()
+    with suppress(OSError):  # the folder was there before, and holds something of the user's
+        run_dir.rmdir()
 
 
 def made(request: Request) -> Path:

@@ -101,6 +101,12 @@ def main() -> int:
     def say(error: JobError) -> None:
         verdict.write("job", error.as_json())
 
+    try:
+        channel(world)
+    except RequestError as error:
+        if world.rank == 0:
+            verdict.write("request", error.as_json())
+        return 0
     if world.rank != 0:
         return follow(world, say)
     order = json.loads(world.job.read_text())

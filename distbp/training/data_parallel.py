@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, TypeVar
 
 import torch
@@ -82,6 +83,7 @@ class DataParallel:
         self._order = reduction if isinstance(reduction, Order) else one_of("reduction", reduction, ORDERS)()
         self._reducer: Reducer | None = None
         self._destinations: dict[Slot, tuple[Destination, Destination]] = {}
+        refuse_unlike(module, self.comm)
         for tensor in (*module.parameters(), *module.buffers()):
             from_rank_0(tensor.detach(), self.comm)
 
@@ -172,6 +174,17 @@ class DataParallel:
         if slot not in self._destinations:
             self._destinations[slot] = (Destination(slot.views), Destination(slot.views, add=True))
         return self._destinations[slot][add]
+
+
+def refuse_unlike(module: nn.Module, comm: Communicator) -> None:
+    """RequestError, on every worker, if some worker's module has other parameters or buffers than rank 0's."""
+    tensors = (*module.named_parameters(), *module.named_buffers())
+    mine = [f"{name} {tuple(tensor.shape)} {tensor.dtype}" for name, tensor in tensors]
+    first, *others = comm.gather_json(mine, name=START)
+    for rank, theirs in enumerate(others, start=1):
+        if theirs != first:
+            expected, found = next(pair for pair in zip_longest(first, theirs) if pair[0] != pair[1])
+            raise RequestError("module", f"{found} on rank {rank}", f"{expected} is allowed, as on rank 0")
 
 
 def from_rank_0(tensor: Tensor, comm: Communicator) -> None:

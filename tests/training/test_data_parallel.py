@@ -211,6 +211,20 @@ def test_a_count_below_one_divides(pool):
     assert module.bias.grad.item() == pytest.approx(2.0)
 
 
+def unlike(comm):
+    try:
+        distbp.DataParallel(nn.Linear(8, 1 + comm.rank), nn.MSELoss(), comm=comm)
+    except RequestError as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize("kind", ["mpi", "torch"])
+def test_workers_with_unlike_modules_are_refused(pool, kind):
+    expected = "module=weight (2, 8) torch.float32 on rank 1: weight (1, 8) torch.float32 is allowed, as on rank 0"
+    assert pool.run(kind, 2, unlike) == [expected] * 2
+
+
 def transposed(comm):
     module = nn.Linear(3, 2)
     module.weight = nn.Parameter(torch.full((3, 2), float(comm.rank)).t())
