@@ -26,6 +26,7 @@ from distbp.result import conditions, outcome, peak_memory, show
 from distbp.resumption import compatible, find_checkpoint
 from distbp.schema import Request
 from distbp.training.checkpoint import Checkpoint
+from distbp.training.checkpoint import fill as fill_module
 from distbp.training.data_parallel import DataParallel
 from distbp.training.evaluation import evaluate as evaluate_split
 from distbp.training.trainer import Plan, Trainer
@@ -118,11 +119,7 @@ def fill(workload: Workload, checkpoint: Checkpoint | None, request: Request) ->
     """The checkpoint's weights into the module."""
     if checkpoint is None:
         raise RequestError("resume", request.resume, "there is no checkpoint yet")
-    try:
-        workload.module.load_state_dict(dict(checkpoint.model))
-    except RuntimeError as error:
-        what = " ".join(str(error).split())
-        raise RequestError("resume", request.resume, f"its weights are not those of the workload ({what})") from error
+    fill_module(workload.module, checkpoint)
 
 
 def open_directory(request: Request, workload: Workload, comm: Communicator) -> Path:

@@ -16,7 +16,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from distbp.errors import RequestError
 from distbp.training.digest import digest
@@ -130,6 +130,15 @@ def saved(folder: Path) -> list[Path]:
         return []
     numbered = [(int(match[1]), path) for path in folder.iterdir() if (match := PATTERN.fullmatch(path.name))]
     return [path for _, path in sorted(numbered)]
+
+
+def fill(module: nn.Module, checkpoint: Checkpoint) -> None:
+    """Put the checkpoint's weights into the module. RequestError if they are not of its shape."""
+    try:
+        module.load_state_dict(dict(checkpoint.model))
+    except RuntimeError as error:
+        what = f"its weights do not fit the module ({' '.join(str(error).split())})"
+        raise RequestError("resume", f"step {checkpoint.step}", what) from error
 
 
 def discard_after(step: int, folder: Path) -> None:

@@ -10,9 +10,9 @@ from torch.optim import Optimizer
 
 from distbp.data.loader import Batch, Loader
 from distbp.data.split import Split
-from distbp.errors import JobError, RequestError
+from distbp.errors import JobError
 from distbp.record import Record, Silence
-from distbp.training.checkpoint import Checkpoint, discard_after, save
+from distbp.training.checkpoint import Checkpoint, discard_after, fill, save
 from distbp.training.data_parallel import DataParallel
 from distbp.training.evaluation import evaluate
 from distbp.training.flat_state import by_name, restore
@@ -132,13 +132,7 @@ class Trainer:
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint, on whatever number of workers. RequestError if it is not of this module."""
-        try:
-            self.workload.module.load_state_dict(dict(checkpoint.model))
-        except RuntimeError as error:
-            what = " ".join(str(error).split())
-            raise RequestError(
-                "resume", f"step {checkpoint.step}", f"its weights do not fit the module ({what})"
-            ) from error
+        fill(self.workload.module, checkpoint)
         if checkpoint.config["optimizer"]["_target_"] == self.plan.config["optimizer"]["_target_"]:
             restore(checkpoint.optimizer, self.optimizer, self.parallel.flat_parameters, self.parallel.layouts)
         if self.parallel.comm.rank == 0:
