@@ -11,9 +11,11 @@ from distbp.errors import RequestError, nearest
 VERBS = {
     "train": "train the workload; the verb that is meant where none is given",
     "evaluate": "loss and metrics of the checkpoint that resume=PATH names",
+    "bench": "engines: time and memory of a step with each engine, model by model",
     "data": "list: data sets that can be fetched; fetch NAME: fetch one now",
     "doctor": "what this machine has: cores, MPI, GPUs, and how quickly workers can talk",
 }
+OPERANDS = ("bench", "data")  # verbs that are followed by words of their own
 INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
 
@@ -53,7 +55,7 @@ def split(words: list[str]) -> tuple[str, list[str], list[str]]:
     verb, *rest = words
     if verb not in VERBS:
         raise RequestError("verb", verb, f"one of {', '.join(VERBS)} is allowed", nearest=nearest(verb, VERBS))
-    operands = [word for word in rest if not is_override(word)] if verb == "data" else []
+    operands = [word for word in rest if not is_override(word)] if verb in OPERANDS else []
     return verb, operands, [word for word in rest if word not in operands]
 
 

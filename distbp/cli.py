@@ -28,7 +28,8 @@ from distbp.schema import Request, from_config
 
 INTERRUPTED = 128 + 2  # SIGINT, as a shell says it
 READER_LEFT = 128 + 13  # SIGPIPE
-PLACEMENT = ("workers", "comm", "device", "threads", "run_dir", "resume", "resume_allow", "output")
+BENCHES = ("engines",)
+PLACEMENT = ("workers", "comm", "device", "threads", "run_dir", "resume", "resume_allow", "output", "bench")
 """Keys that say where a job runs and from where: an evaluation does not take them over from the run."""
 
 
@@ -52,7 +53,10 @@ class Task:
     def __call__(self, config: DictConfig) -> float | None:
         """Run the job; its main figure, the first metric, is what a sweeper sees."""
         try:
-            result = launcher.run(self.verb, job(config), self.world)
+            request = job(config)
+            if self.verb.startswith("bench "):
+                refuse_company(self.verb, request, self.world)
+            result = launcher.run(self.verb, request, self.world)
         except DistbpError as error:
             raise Ended(str(error), error.exit_code) from error
         return next(iter(result.get("metrics", {}).values()), None)
@@ -137,7 +141,8 @@ def act(arguments: Arguments, world: World) -> None:
     else:
         if arguments.verb == "evaluate":
             overrides = [*of_checkpoint(loader, overrides), *overrides]
-        run(hydra, arguments, overrides, Task(arguments.verb, world))
+        verb = benchmark(arguments.operands) if arguments.verb == "bench" else arguments.verb
+        run(hydra, arguments, overrides, Task(verb, world))
 
 
 def run(hydra: Hydra, arguments: Arguments, overrides: list[str], task: Task) -> None:
@@ -183,6 +188,22 @@ def data(operands: Sequence[str], request: Request) -> None:
             words = " ".join(operands)
             close = nearest(words.split(" ")[0], ["list", "fetch"])
             raise RequestError("data", words or MISSING, "list or fetch NAME is allowed", nearest=close)
+
+
+def benchmark(operands: Sequence[str]) -> str:
+    """What workers know ``bench`` with its operand by."""
+    words = " ".join(operands)
+    if words not in BENCHES:
+        close = nearest(words, BENCHES)
+        raise RequestError("bench", words or MISSING, f"{', '.join(BENCHES)} is allowed", nearest=close)
+    return f"bench {words}"
+
+
+def refuse_company(verb: str, request: Request, world: World) -> None:
+    """RequestError for several workers, where one process is measured: they would take each other's cores."""
+    workers = request.workers or world.size
+    if workers > 1:
+        raise RequestError("workers", workers, f"1 is allowed: {verb} measures one process")
 
 
 def described(source: Listed) -> str:

@@ -12,7 +12,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
 from distbp import constructor
-from distbp.errors import RequestError
+from distbp.bench.names import MODELS
+from distbp.errors import RequestError, nearest
 from distbp.refusal import MISSING, allowed, check, misfit, nearest_key, schema_of, shown, unknown
 
 NAME_BYTES = 255  # the longest name of a file that file systems take
@@ -31,6 +32,8 @@ def _expanded(path: str) -> str:
 Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Seconds = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
+Rounds = Annotated[int, Field(ge=2, le=2**31 - 1)]  # a spread needs two
+No = Annotated[Literal[False], Field(json_schema_extra={"const": "false"})]  # as it is typed
 PathText = Annotated[str, Field(min_length=1, json_schema_extra={"format": "path"}), AfterValidator(_expanded)]
 
 
@@ -90,6 +93,14 @@ class Log(Section):
     every: Count
 
 
+class Bench(Section):
+    """What ``distbp bench`` measures, and how often."""
+
+    models: Literal["all"] | tuple[str, ...]
+    rounds: Rounds
+    compile: Literal["auto"] | No
+
+
 class Request(Section):
     """A job, checked. JSON in both directions: ``model_dump_json`` and ``model_validate_json``.
 
@@ -113,6 +124,7 @@ class Request(Section):
     resume_allow: tuple[str, ...]
     evaluate: Evaluate
     log: Log
+    bench: Bench
     output: PathText | None
     engine: Engine
     comm: Comm
@@ -195,11 +207,21 @@ def _check_together(request: Request, known: list[str]) -> None:
         raise RequestError("resume", "latest", "run_dir=PATH is needed with it, to say of which run")
     if request.resume_allow and request.resume is None:
         raise RequestError("resume_allow", shown(list(request.resume_allow)), "only with resume=PATH or resume=latest")
+    _check_models(request.bench.models)
     for key in request.resume_allow:
         if key not in known:
             raise RequestError(
                 "resume_allow", key, "only keys of a request are allowed", nearest=nearest_key(key, known)
             )
+
+
+def _check_models(models: str | Sequence[str]) -> None:
+    allowed = f"all or a list of {', '.join(MODELS)} is allowed"
+    if not models:
+        raise RequestError("bench.models", "[]", allowed)
+    for name in () if isinstance(models, str) else models:
+        if name not in MODELS:
+            raise RequestError("bench.models", shown(name), allowed, nearest=nearest(name, MODELS))
 
 
 def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

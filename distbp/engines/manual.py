@@ -63,26 +63,28 @@ class ManualEngine(Engine):
             return leave_zeros(self.emissions, destination, self._metric_sums)
         leaves = _leaves(part)
         program = self._program(part, leaves)
-        with torch.no_grad():
-            loss_sum, count, output, saved = program.forward(leaves, self._seeded(part))
-            self._run_backward(program, saved, torch.ones_like(loss_sum), destination)
-            if self.metrics is not None:
-                self._metric_sums = self.metrics(output, part.target)
-        return Outcome(loss_sum, count, self._metric_sums, state=state)
-
-    def _run_backward(self, program: Program, saved: list[Any], d_loss: Tensor, destination: Destination) -> None:
         ordered = program.emissions == self.emissions
         complete = destination.complete if ordered else _later
-        program.backward(saved, d_loss, destination.gradients, add=destination.add, complete=complete)
+        with torch.no_grad():
+            loss_sum, count, output, deltas = program.run(
+                leaves, destination.gradients, self._seeded(part), add=destination.add, complete=complete
+            )
+            if self.metrics is not None:
+                self._metric_sums = self.metrics(output, part.target)
         if not ordered:
             for name in self.emissions:
                 destination.complete(name)
+        return Outcome(loss_sum, count, self._metric_sums, deltas, state=state)
 
     def _program(self, part: Part, leaves: Sequence[Any]) -> Program:
         key = tuple(map(_look, leaves)), tuple(module.training for module in self._modules)
         program = self._programs.get(key)
         if program is None:
-            program = build(self.module, self.loss, part.inputs, part.target, fallback=self._fallback)
+            outputs = self.metrics is not None
+            program = build(
+                self.module, self.loss, part.inputs, part.target, fallback=self._fallback, outputs=outputs
+            )
+            self.moving = list(dict.fromkeys((*(self.moving or ()), *program.moving)))
             self._programs[key] = program
         return program
 

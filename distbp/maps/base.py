@@ -8,10 +8,14 @@ class Map:
     """``y = f(x_1, x_2, ...)`` and ``d_i = J_i^T d_y``, as two static functions that keep nothing between calls.
 
     ``forward(*inputs, **attributes)`` returns ``(output, saved)``: inputs are the op's tensors in order (None for one
-    that is absent), attributes its other arguments by name, ``saved`` whatever the VJP will read.
-    ``vjp(saved, d_output, into)`` returns the gradient of each input. ``into`` has one destination for each input; they
-    are filled from left to right, once each. Where an op has several outputs, ``output`` and ``d_output`` are tuples,
-    and the cotangent of an output that the loss does not read is None.
+    that is absent, a tuple for a list of them), attributes its other arguments by name, ``saved`` whatever the VJP will
+    read. ``vjp(saved, d_output)`` returns the gradient of each input, None for one that has none. Where an op has
+    several outputs, ``output`` and ``d_output`` are tuples, and the cotangent of an output that the loss does not read
+    is None.
+
+    Both are plain mathematics on torch's tensors. They are run once, on tensors without numbers, to see what they
+    compute; the program then does just that, leaves out the gradients that nobody wants, and decides where every result
+    lies. So they may look at shapes, not at values, and change no tensor that they did not make.
 
     The docstring's first line is the equation, three spaces, the shapes; its second line is the VJP.
     """
@@ -22,9 +26,18 @@ class Map:
     random: ClassVar[bool] = False
     """Whether forward draws: it is then given ``generator``, the random numbers of the part."""
 
-    owned: ClassVar[bool] = False
-    """Whether every gradient that vjp forms for FRESH is a new tensor, neither d_output itself nor a view of anything:
-    a second use of the same value may then add to it in place."""
+    opaque: ClassVar[bool] = False
+    """Whether the two functions must be called as they stand, because they look at values or leave torch."""
+
+
+class Turn(Map):
+    """A map that can form its output and its gradients at once, because what lies between is too large to keep.
+
+    ``turn(d_output, *inputs, **attributes)`` returns ``(output, d_inputs)``. It stands where the forward pass turns
+    into the backward pass: nothing that comes between may need the output.
+    """
+
+    turn: ClassVar[Callable[..., tuple[Any, tuple[Any, ...]]]]
 
 
 def equation(rule: type[Map] | Map) -> str:

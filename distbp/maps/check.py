@@ -3,73 +3,83 @@
 J v is taken by central differences of the map's own forward pass, so the law needs no second derivation. Use float64.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
-from distbp.maps.base import Map
-from distbp.maps.into import FRESH, SKIP, Add, Write
+from distbp.maps.base import Map, Turn
 
 STEP = 1e-6  # central differences err by STEP^2 in the mathematics and by 1e-16 / STEP in float64
 
 
 @dataclass(frozen=True)
 class Call:
-    """A map with the inputs and attributes of one call. Draws, if it makes any, are those of ``seed``."""
+    """A map with the inputs and attributes of one call. Draws, if it makes any, are those of ``seed``.
+
+    An input is a tensor, None, or a tuple of these; below, inputs are numbered with the tuples opened.
+    """
 
     rule: type[Map] | Map
-    inputs: Sequence[Tensor | None]
+    inputs: Sequence[Any]
     attributes: Mapping[str, Any]
     seed: int = 0
 
-    def forward(self, inputs: Sequence[Tensor | None]) -> tuple[tuple[Tensor, ...], Any]:
-        """The outputs, and what the VJP reads. Equal calls make equal draws."""
+    def forward(self, inputs: Sequence[Tensor | None] | None = None) -> tuple[tuple[Tensor, ...], Any]:
+        """The outputs, and what the VJP reads, of the call's own inputs or of those given, opened."""
         drawn = {"generator": Generator().manual_seed(self.seed)} if self.rule.random else {}
-        output, saved = self.rule.forward(*inputs, **self.attributes, **drawn)
+        output, saved = self.rule.forward(*self._closed(inputs), **self.attributes, **drawn)
         return _as_tuple(output), saved
 
-    def vjp(self, d_outputs: Sequence[Tensor], into: Sequence[Any]) -> tuple[Any, ...]:
-        """The gradients for these cotangents, into these destinations."""
-        _, saved = self.forward(self.inputs)
-        cotangent = d_outputs[0] if len(d_outputs) == 1 else tuple(d_outputs)
-        return self.rule.vjp(saved, cotangent, tuple(into))
+    def vjp(self, d_outputs: Sequence[Tensor]) -> dict[int, Tensor]:
+        """``J^T dy`` of every input of floating point that has one, by the input's number."""
+        _, saved = self.forward()
+        return self._numbered(self.rule.vjp(saved, _joined(d_outputs)))
 
-    def gradients(self, d_outputs: Sequence[Tensor]) -> dict[int, Tensor]:
-        """``J^T dy`` for every input of floating point, by the input's number."""
-        wanted = list(self.wanted())
-        into = [FRESH if i in wanted else SKIP for i in range(len(self.inputs))]
-        formed = self.vjp(d_outputs, into)
-        return {i: formed[i] for i in wanted if formed[i] is not None}
+    def turn(self, d_outputs: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], dict[int, Tensor]]:
+        """The outputs and ``J^T dy`` at once, of a map that can."""
+        assert isinstance(self.rule, type)
+        assert issubclass(self.rule, Turn)
+        output, gradients = self.rule.turn(_joined(d_outputs), *self.inputs, **self.attributes)
+        return _as_tuple(output), self._numbered(gradients)
 
-    def wanted(self) -> Iterator[int]:
-        """The numbers of the inputs that have a gradient."""
-        for i, x in enumerate(self.inputs):
-            if x is not None and x.is_floating_point():
-                yield i
+    def opened(self) -> list[Tensor | None]:
+        """The inputs, with tuples opened."""
+        return _opened(self.inputs)
 
     def cotangents(self) -> list[Tensor]:
-        """A random dy for each output."""
+        """A random dy for each output; zero for one that is not of floating point."""
         generator = Generator().manual_seed(self.seed + 1)
-        return [_normal(y, generator) for y in self.forward(self.inputs)[0]]
+        return [_normal(y, generator) if y.is_floating_point() else torch.zeros(y.shape) for y in self.forward()[0]]
+
+    def _closed(self, inputs: Sequence[Tensor | None] | None) -> list[Any]:
+        if inputs is None:
+            return list(self.inputs)
+        left = iter(inputs)
+        return [tuple(next(left) for _ in x) if isinstance(x, tuple | list) else next(left) for x in self.inputs]
+
+    def _numbered(self, gradients: Sequence[Any]) -> dict[int, Tensor]:
+        pairs = enumerate(zip(self.opened(), _opened(gradients), strict=True))
+        return {i: d for i, (x, d) in pairs if x is not None and x.is_floating_point() and d is not None}
 
 
 def transpose_error(call: Call) -> float:
     """The largest relative difference between ``<dy, J v>`` and ``<J^T dy, v>`` over the inputs."""
     d_y, generator = call.cotangents(), Generator().manual_seed(call.seed + 2)
-    return max((_transposed(call, i, d_y, d_x, generator) for i, d_x in call.gradients(d_y).items()), default=0.0)
+    return max((_transposed(call, i, d_y, d_x, generator) for i, d_x in call.vjp(d_y).items()), default=0.0)
 
 
 def _transposed(call: Call, i: int, d_y: Sequence[Tensor], d_x: Tensor, generator: Generator) -> float:
-    x = call.inputs[i]
+    inputs = call.opened()
+    x = inputs[i]
     assert x is not None
     if d_x.shape != x.shape:
         return float("inf")
     v = _normal(x, generator)
-    above, below = (call.forward(_replaced(call.inputs, i, x + h * v))[0] for h in (STEP, -STEP))
-    j_v = [(a - b) / (2 * STEP) for a, b in zip(above, below, strict=True)]
+    above, below = (call.forward([*inputs[:i], x + h * v, *inputs[i + 1 :]])[0] for h in (STEP, -STEP))
+    j_v = [(a.double() - b.double()) / (2 * STEP) for a, b in zip(above, below, strict=True)]
     left, right = _inner(d_y, j_v), _inner([d_x], [v])
     size = sum(float(d.norm() * j.norm()) for d, j in zip(d_y, j_v, strict=True)) + float(d_x.norm() * v.norm())
     return abs(left - right) / size if size else abs(left - right)
@@ -78,23 +88,25 @@ def _transposed(call: Call, i: int, d_y: Sequence[Tensor], d_x: Tensor, generato
 def tape_error(call: Call) -> float:
     """The largest relative difference, in norm, from what torch's tape makes of the same forward pass."""
     d_y = call.cotangents()
-    formed = call.gradients(d_y)
-    leaves = {i: x.detach().requires_grad_() for i, x in enumerate(call.inputs) if x is not None and i in formed}
+    formed = call.vjp(d_y)
+    leaves = {i: x.detach().requires_grad_() for i, x in enumerate(call.opened()) if x is not None and i in formed}
     with torch.enable_grad():
-        outputs, _ = call.forward([leaves.get(i, x) for i, x in enumerate(call.inputs)])
-    taped = torch.autograd.grad(outputs, [*leaves.values()], d_y, materialize_grads=True)
+        outputs, _ = call.forward([leaves.get(i, x) for i, x in enumerate(call.opened())])
+    reached = [(y, d) for y, d in zip(outputs, d_y, strict=True) if y.requires_grad]
+    if not leaves:
+        return 0.0
+    taped = torch.autograd.grad(
+        [y for y, _ in reached], [*leaves.values()], [d for _, d in reached], materialize_grads=True
+    )
     return max((distance(d, t) for d, t in zip(formed.values(), taped, strict=True)), default=0.0)
 
 
-def destination_error(call: Call) -> float:
-    """How far a gradient written over rubbish is from the fresh one, plus how far, added, it is from twice that."""
+def turn_error(call: Call) -> float:
+    """How far the output and the gradients that a map forms at once are from those that it forms one after the other."""
     d_y = call.cotangents()
-    fresh = call.gradients(d_y)
-    places = {i: torch.full_like(d, float("nan")) for i, d in fresh.items()}
-    call.vjp(d_y, _into(call, places, Write))
-    once = max((distance(places[i], d) for i, d in fresh.items()), default=0.0)
-    call.vjp(d_y, _into(call, places, Add))
-    return max((distance(places[i], 2 * d) for i, d in fresh.items()), default=0.0) + once
+    outputs, gradients = call.turn(d_y)
+    errors = [distance(ours, plain) for ours, plain in zip(outputs, call.forward()[0], strict=True)]
+    return max(*errors, *(distance(gradients[i], d) for i, d in call.vjp(d_y).items()))
 
 
 def distance(a: Tensor, b: Tensor) -> float:
@@ -105,16 +117,17 @@ def distance(a: Tensor, b: Tensor) -> float:
     return float((a - b).norm()) / size if size else float(a.norm())
 
 
-def _into(call: Call, places: Mapping[int, Tensor], kind: Callable[[Tensor], Any]) -> list[Any]:
-    return [kind(places[i]) if i in places else SKIP for i in range(len(call.inputs))]
+def _joined(d_outputs: Sequence[Tensor]) -> Any:
+    return d_outputs[0] if len(d_outputs) == 1 else tuple(d_outputs)
 
 
-def _replaced(inputs: Sequence[Tensor | None], i: int, x: Tensor) -> list[Tensor | None]:
-    return [*inputs[:i], x, *inputs[i + 1 :]]
+def _opened(values: Sequence[Any]) -> list[Any]:
+    """Tuples within ``values`` opened, one level deep, as ops have them."""
+    return [item for value in values for item in (value if isinstance(value, tuple | list) else (value,))]
 
 
 def _inner(a: Sequence[Tensor], b: Sequence[Tensor]) -> float:
-    return sum(float((x * y).sum()) for x, y in zip(a, b, strict=True))
+    return sum(float((x.double() * y).sum()) for x, y in zip(a, b, strict=True))
 
 
 def _normal(like: Tensor, generator: Generator) -> Tensor:

@@ -1,4 +1,4 @@
-"""Affine maps. N examples, I features in, O features out; "..." any number of leading dimensions, none included."""
+"""Maps linear in a weight. N examples, I, J features in, O features out; "..." any number of leading dimensions."""
 
 # ruff: noqa: D102 - the class's docstring holds the equations of both functions
 
@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from distbp.maps.base import Map
-from distbp.maps.into import Into
 from distbp.maps.registry import register_map
 
 
@@ -20,12 +19,12 @@ class LinearVector(Map):
 
     @staticmethod
     def forward(x: Tensor, W: Tensor, b: Tensor | None = None) -> tuple[Tensor, Any]:
-        return torch.nn.functional.linear(x, W, b), (x, W)
+        return torch.mv(W, x) if b is None else torch.addmv(b, W, x), (x, W, b is None)
 
     @staticmethod
-    def vjp(saved: Any, d_y: Tensor, into: tuple[Into, ...]) -> tuple[Any, ...]:
-        x, W = saved
-        return into[0].put(d_y @ W), into[1].mm(d_y[:, None], x[None]), into[2].put(d_y)
+    def vjp(saved: Any, d_y: Tensor) -> tuple[Any, ...]:
+        x, W, plain = saved
+        return torch.mv(W.t(), d_y), torch.mm(d_y[:, None], x[None]), None if plain else d_y
 
 
 @register_map("aten.linear.default", when=lambda inputs, _: len(inputs[0].shape) > 1)
@@ -34,14 +33,45 @@ class Linear(Map):
     dx = dy W,  dW = sum dy^T x,  db = sum dy
     """
 
-    owned = True
-
     @staticmethod
     def forward(x: Tensor, W: Tensor, b: Tensor | None = None) -> tuple[Tensor, Any]:
-        return torch.nn.functional.linear(x, W, b), (x, W)
+        rows = _rows(x)
+        y = torch.mm(rows, W.t()) if b is None else torch.addmm(b, rows, W.t())
+        return y if x.dim() == 2 else y.view(*x.shape[:-1], W.shape[0]), (x, W, b is None)
 
     @staticmethod
-    def vjp(saved: Any, d_y: Tensor, into: tuple[Into, ...]) -> tuple[Any, ...]:
-        x, W = saved
-        rows = d_y.flatten(0, -2)
-        return into[0].matmul(d_y, W), into[1].mm(rows.t(), x.flatten(0, -2)), into[2].sum(rows, (0,))
+    def vjp(saved: Any, d_y: Tensor) -> tuple[Any, ...]:
+        x, W, plain = saved
+        rows = _rows(d_y)
+        d_x = torch.mm(rows, W)
+        d_x = d_x if x.dim() == 2 else d_x.view(x.shape)
+        return d_x, torch.mm(rows.t(), _rows(x)), None if plain else rows.sum(0)
+
+
+@register_map("aten.bilinear.default")
+class Bilinear(Map):
+    """y_o = x W_o z + b_o, h_o = W_o z   (...,I) (...,J) (O,I,J) (O) -> (...,O).
+    dh = dy^T x,  dx = dy h,  dz = sum_o dh_o W_o,  dW = sum dh z^T,  db = sum dy
+    """
+
+    @staticmethod
+    def forward(x: Tensor, z: Tensor, W: Tensor, b: Tensor | None = None) -> tuple[Tensor, Any]:
+        o, i, j = W.shape
+        h = torch.mm(z.reshape(-1, j), W.reshape(o * i, j).t()).view(-1, o, i)
+        y = torch.bmm(h, x.reshape(-1, i, 1)).squeeze(2)
+        return (y if b is None else y.add_(b)).view(*x.shape[:-1], o), (x, z, W, h, b is None)
+
+    @staticmethod
+    def vjp(saved: Any, d_y: Tensor) -> tuple[Any, ...]:
+        x, z, W, h, plain = saved
+        o, i, j = W.shape
+        rows = d_y.reshape(-1, o)
+        d_h = (rows[:, :, None] * x.reshape(-1, 1, i)).view(-1, o * i)
+        d_x = torch.bmm(rows[:, None], h).view(x.shape)
+        d_z = torch.mm(d_h, W.reshape(o * i, j)).view(z.shape)
+        d_w = torch.mm(d_h.t(), z.reshape(-1, j)).view(W.shape)
+        return d_x, d_z, d_w, None if plain else rows.sum(0)
+
+
+def _rows(x: Tensor) -> Tensor:
+    return x if x.dim() == 2 else x.reshape(-1, x.shape[-1])

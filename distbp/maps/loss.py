@@ -1,4 +1,4 @@
-"""Losses. N examples, C classes; reduction 0 keeps each example's loss, 1 averages, 2 sums (torch's numbers)."""
+"""Losses of elements and their targets. M elements, or as many as broadcast; d is dl, over M for the mean."""
 
 # ruff: noqa: D102, PLR0917 - the class's docstring holds both equations; the arguments are the op's
 
@@ -8,89 +8,199 @@ import torch
 from torch import Tensor
 
 from distbp.maps.base import Map
-from distbp.maps.into import Into
+from distbp.maps.reduction import reduced, spread
 from distbp.maps.registry import register_map
 
-
-def _one_hot(inputs: Any, attributes: Any) -> bool:
-    logits, target, _ = inputs
-    return len(logits.shape) == 2 and not target.dtype.is_floating_point and not attributes["label_smoothing"]
-
-
-@register_map("aten.cross_entropy_loss.default")
-class SoftCrossEntropy(Map):
-    """l = -s sum_nc q_nc log p_nc, p = softmax(x), q the targets smoothed and weighted   (N,C,...) -> () or (N,...).
-    dx = s (p sum_c q - q) dl,  dq = -s log p dl
-    """
-
-    @staticmethod
-    def forward(
-        x: Tensor, target: Tensor, weight: Tensor | None = None,
-        reduction: int = 1, ignore_index: int = -100, label_smoothing: float = 0.0,
-    ) -> tuple[Tensor, Any]:  # fmt: skip
-        axis = min(1, x.dim() - 1)
-        w = x.new_ones(()) if weight is None else weight.view(-1, *[1] * (x.dim() - axis - 1))
-        if target.is_floating_point():
-            q, counted = target, x.new_tensor(x.numel() / x.shape[axis])
-            kept = x.new_ones(())
-        else:
-            kept = (target != ignore_index).unsqueeze(axis)
-            q = torch.zeros_like(x).scatter_(axis, target.unsqueeze(axis) * kept, 1) * kept
-            counted = (q * w).sum()
-        q = (q * (1 - label_smoothing) + label_smoothing / x.shape[axis]) * w * kept
-        log_p = torch.log_softmax(x, axis)
-        losses = -(q * log_p).sum(axis)
-        s = 1 / counted if reduction == 1 else x.new_ones(())
-        loss = losses if reduction == 0 else losses.sum() * s
-        dq = (1 - label_smoothing) * w
-        return loss, (log_p, q, s, dq, axis, losses.unsqueeze(axis).shape if reduction == 0 else [1] * x.dim())
-
-    @staticmethod
-    def vjp(saved: Any, d_l: Tensor, into: tuple[Into, ...]) -> tuple[Any, ...]:
-        log_p, q, s, dq, axis, shape = saved
-        d = (d_l * s).reshape(shape)
-        d_x = into[0].put((log_p.exp() * q.sum(axis, keepdim=True) - q) * d)
-        return d_x, into[1].product(-log_p * dq, d, log_p.shape), None
-
-
-@register_map("aten.cross_entropy_loss.default", when=_one_hot)
-class CrossEntropy(Map):
-    """l = -s sum_n w_t(n) log p_nt(n), p = softmax(x), t the true classes   (N,C) (N) (C) -> () or (N).
-    dx_nc = s w_t(n) (p_nc - [c = t(n)]) dl
-    """
-
-    owned = True
-
-    @staticmethod
-    def forward(
-        x: Tensor, target: Tensor, weight: Tensor | None = None,
-        reduction: int = 1, ignore_index: int = -100, label_smoothing: float = 0.0,  # noqa: ARG004
-    ) -> tuple[Tensor, Any]:  # fmt: skip
-        log_p = torch.log_softmax(x, 1)
-        loss, total = torch.ops.aten.nll_loss_forward(log_p, target, weight, reduction, ignore_index)
-        return loss, (log_p, target, weight, reduction, ignore_index, total)
-
-    @staticmethod
-    def vjp(saved: Any, d_l: Tensor, into: tuple[Into, ...]) -> tuple[Any, ...]:
-        log_p = saved[0]
-        d_log_p = torch.ops.aten.nll_loss_backward(d_l, *saved)
-        d_x = into[0].put(torch.ops.aten._log_softmax_backward_data(d_log_p, log_p, 1, log_p.dtype))
-        return d_x, None, None
+aten = torch.ops.aten
 
 
 @register_map("aten.mse_loss.default")
 class SquaredError(Map):
-    """l = s sum (x - t)^2, s = 1 for a sum, 1 / M for a mean over all M elements   (...) (...) -> () or (...).
-    dx = 2 s (x - t) dl,  dt = -dx
+    """l = sum or mean of (x - t)^2   (M) (M) -> () or (M).
+    dx = 2 (x - t) d,  dt = -dx
     """
-
-    owned = True
 
     @staticmethod
     def forward(x: Tensor, target: Tensor, reduction: int = 1) -> tuple[Tensor, Any]:
-        return torch.ops.aten.mse_loss(x, target, reduction), (x, target, reduction)
+        return aten.mse_loss(x, target, reduction), (x, target, reduction)
 
     @staticmethod
-    def vjp(saved: Any, d_l: Tensor, into: tuple[Into, ...]) -> tuple[Any, ...]:
-        d_x = torch.ops.aten.mse_loss_backward(d_l, *saved)
-        return into[0].put(d_x), into[1].scale(d_x, -1, d_x.shape)
+    def vjp(saved: Any, d_l: Tensor) -> tuple[Any, ...]:
+        return _opposite(aten.mse_loss_backward(d_l, *saved), *saved[:2])
+
+
+@register_map("aten.l1_loss.default")
+class AbsoluteError(Map):
+    """l = sum or mean of |x - t|   (M) (M) -> () or (M).
+    dx = sign(x - t) d,  dt = -dx
+    """
+
+    @staticmethod
+    def forward(x: Tensor, target: Tensor, reduction: int = 1) -> tuple[Tensor, Any]:
+        error = x - target
+        return reduced(error.abs(), reduction), (error, x.shape, target.shape, reduction)
+
+    @staticmethod
+    def vjp(saved: Any, d_l: Tensor) -> tuple[Any, ...]:
+        error, of_x, of_target, reduction = saved
+        d_x = error.sign().mul_(spread(d_l, reduction, error.numel()))
+        return d_x.sum_to_size(of_x), d_x.neg().sum_to_size(of_target)
+
+
+@register_map("aten.smooth_l1_loss.default")
+class SmoothAbsoluteError(Map):
+    """l = sum or mean of e^2 / 2 beta where |e| < beta, else |e| - beta / 2, e = x - t   (M) (M) -> () or (M).
+    dx = clamp(e / beta, -1, 1) d,  dt = -dx
+    """
+
+    @staticmethod
+    def forward(x: Tensor, target: Tensor, reduction: int = 1, beta: float = 1.0) -> tuple[Tensor, Any]:
+        return aten.smooth_l1_loss(x, target, reduction, beta), (x, target, reduction, beta)
+
+    @staticmethod
+    def vjp(saved: Any, d_l: Tensor) -> tuple[Any, ...]:
+        return _opposite(aten.smooth_l1_loss_backward(d_l, *saved), *saved[:2])
+
+
+@register_map("aten.huber_loss.default")
+class Huber(Map):
+    """l = sum or mean of e^2 / 2 where |e| < delta, else delta (|e| - delta / 2), e = x - t   (M) (M) -> () or (M).
+    dx = clamp(e, -delta, delta) d,  dt = -dx
+    """
+
+    @staticmethod
+    def forward(x: Tensor, target: Tensor, reduction: int = 1, delta: float = 1.0) -> tuple[Tensor, Any]:
+        return aten.huber_loss(x, target, reduction, delta), (x, target, reduction, delta)
+
+    @staticmethod
+    def vjp(saved: Any, d_l: Tensor) -> tuple[Any, ...]:
+        return _opposite(aten.huber_loss_backward(d_l, *saved), *saved[:2])
+
+
+@register_map("aten.binary_cross_entropy.default")
+class BinaryCrossEntropy(Map):
+    """l = sum or mean of -w (t log p + (1 - t) log(1 - p)), a logarithm no less than -100   (M) (M) (M) -> () or (M).
+    dp = w (p - t) / (p (1 - p)) d,  dt = w (log(1 - p) - log p) d
+    """
+
+    @staticmethod
+    def forward(
+        p: Tensor, target: Tensor, weight: Tensor | None = None, reduction: int = 1
+    ) -> tuple[Tensor, Any]:  # fmt: skip
+        return aten.binary_cross_entropy(p, target, weight, reduction), (p, target, weight, reduction)
+
+    @staticmethod
+    def vjp(saved: Any, d_l: Tensor) -> tuple[Any, ...]:
+        p, _, weight, reduction = saved
+        d = _weighted(spread(d_l, reduction, p.numel()), weight)
+        d_target = (-p).log1p_().clamp_min_(-100).sub_(p.log().clamp_min_(-100)).mul_(d)
+        return aten.binary_cross_entropy_backward(d_l, *saved), d_target, None
+
+
+@register_map("aten.binary_cross_entropy_with_logits.default")
+class LogitCrossEntropy(Map):
+    """l = sum or mean of w ((1 - t) x - (1 + (q - 1) t) log s), s = sigmoid(x)   (M) (M) (M) (M) -> () or (M).
+    dx = w ((1 + (q - 1) t) s - q t) d,  dt = -w (x + (q - 1) log s) d
+    """
+
+    @staticmethod
+    def forward(
+        x: Tensor, target: Tensor, weight: Tensor | None = None, pos_weight: Tensor | None = None, reduction: int = 1
+    ) -> tuple[Tensor, Any]:
+        log_s = torch.nn.functional.logsigmoid(x)
+        log_s = log_s if pos_weight is None else log_s * _positive(target, pos_weight)
+        losses = _weighted((1 - target).mul_(x).sub_(log_s), weight)
+        return reduced(losses, reduction), (x, target, weight, pos_weight, reduction)
+
+    @staticmethod
+    def vjp(saved: Any, d_l: Tensor) -> tuple[Any, ...]:
+        x, target, weight, q, reduction = saved
+        d = _weighted(spread(d_l, reduction, x.numel()), weight)
+        s = x.sigmoid()
+        if q is None:
+            return s.sub_(target).mul_(d), x * -d, None, None
+        d_x = s.mul_(_positive(target, q)).sub_(q * target).mul_(d)
+        d_target = torch.nn.functional.logsigmoid(x).mul_(1 - q).sub_(x).mul_(d)
+        return d_x, d_target, None, None
+
+
+@register_map("aten.kl_div.default")
+class Divergence(Map):
+    """l = sum or mean of t (log t - x), x a logarithm   (M) (M) -> () or (M).
+    dx = -t d,  dt = (log t + 1 - x) d
+    """
+
+    @staticmethod
+    def forward(
+        x: Tensor, target: Tensor, reduction: int = 1, log_target: bool = False  # noqa: ARG004
+    ) -> tuple[Tensor, Any]:  # fmt: skip
+        losses = torch.xlogy(target, target) - target * x
+        return reduced(losses, reduction), (x, target, reduction, losses.shape)
+
+    @staticmethod
+    def vjp(saved: Any, d_l: Tensor) -> tuple[Any, ...]:
+        x, target, reduction, shape = saved
+        d = spread(d_l, reduction, shape.numel())
+        d_target = (target.log() - x).add_(1).mul_(d)
+        return (target * (-d).expand(shape)).sum_to_size(x.shape), d_target.sum_to_size(target.shape)
+
+
+@register_map("aten.kl_div.default", when=lambda _, attributes: attributes.get("log_target", False))
+class LogDivergence(Map):
+    """l = sum or mean of e^t (t - x), x and t logarithms   (M) (M) -> () or (M).
+    dx = -e^t d,  dt = e^t (t - x + 1) d
+    """
+
+    @staticmethod
+    def forward(
+        x: Tensor, target: Tensor, reduction: int = 1, log_target: bool = True  # noqa: ARG004
+    ) -> tuple[Tensor, Any]:  # fmt: skip
+        losses = (target - x).mul_(target.exp())
+        return reduced(losses, reduction), (x, target, reduction, losses.shape)
+
+    @staticmethod
+    def vjp(saved: Any, d_l: Tensor) -> tuple[Any, ...]:
+        x, target, reduction, shape = saved
+        d = spread(d_l, reduction, shape.numel())
+        d_target = (target - x).add_(1).mul_(target.exp()).mul_(d)
+        return (target.exp() * (-d).expand(shape)).sum_to_size(x.shape), d_target.sum_to_size(target.shape)
+
+
+@register_map("aten.poisson_nll_loss.default")
+class Poisson(Map):
+    """l = sum or mean of m - t log m (+ log t! by Stirling where t > 1), m = e^x or x + eps   (M) (M) -> () or (M).
+    dx = (m - t) d or (1 - t / m) d,  dt = (log t + 1 / 2 t - log m) d, its first terms where t > 1
+    """
+
+    @staticmethod
+    def forward(
+        x: Tensor, target: Tensor, log_input: bool, full: bool, eps: float, reduction: int
+    ) -> tuple[Tensor, Any]:  # fmt: skip
+        mean = x.exp() if log_input else x + eps
+        losses = mean - target * x if log_input else x - target * mean.log()
+        if full:
+            stirling = target * target.log() - target + (2 * torch.pi * target).log_().mul_(0.5)
+            losses = losses + stirling.masked_fill(target <= 1, 0)
+        return reduced(losses, reduction), (x, mean, target, log_input, full, reduction, losses.shape)
+
+    @staticmethod
+    def vjp(saved: Any, d_l: Tensor) -> tuple[Any, ...]:
+        x, mean, target, log_input, full, reduction, shape = saved
+        d = spread(d_l, reduction, shape.numel()).expand(shape)
+        d_x = mean - target if log_input else (1 - target / mean)
+        d_target = -x if log_input else mean.log().neg_()
+        if full:
+            d_target = d_target + (target.log() + 0.5 / target).masked_fill(target <= 1, 0)
+        return (d_x * d).sum_to_size(x.shape), (d_target * d).sum_to_size(target.shape)
+
+
+def _opposite(d_x: Tensor, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    return d_x.sum_to_size(x.shape), d_x.neg().sum_to_size(target.shape)
+
+
+def _weighted(values: Tensor, weight: Tensor | None) -> Tensor:
+    return values if weight is None else values * weight
+
+
+def _positive(target: Tensor, q: Tensor) -> Tensor:
+    return target * (q - 1) + 1

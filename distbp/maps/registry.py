@@ -68,13 +68,27 @@ def full_name(op: str) -> str:
 
 
 FAMILIES = {
-    "conv": ("conv", "pool", "interpolate", "upsample", "pad"),
-    "norm": ("norm", "softmax"),
+    "conv": ("conv",),
+    "window": ("im2col", "col2im", "unpool"),
+    "adaptive_pool": ("adaptive",),
+    "pool": ("pool",),
+    "resize": ("interpolate", "upsample"),
+    "grid": ("grid",),
+    "batch_norm": ("batch_norm",),
+    "weight_norm": ("weight_norm",),
+    "norm": ("norm",),
     "recurrent": ("lstm", "gru", "rnn"),
     "attention": ("attention",),
-    "embedding": ("embedding", "gather", "index"),
+    "embedding": ("embedding",),
+    "cross_entropy": ("cross_entropy_loss", "nll_loss_nd"),
+    "margin": ("margin", "hinge"),
     "loss": ("loss", "cross_entropy", "kl_div"),
-    "reduce": ("sum", "mean", "max", "min", "prod", "var", "std", "logsumexp", "amax", "amin"),
+    "distance": ("dist", "cosine"),
+    "softmax": ("softmax", "logsumexp"),
+    "index": ("index", "gather", "scatter"),
+    "pad": ("pad",),
+    "activation": ("relu", "elu", "glu", "softplus"),
+    "reduce": ("sum", "mean", "max", "min", "prod", "var", "std", "amax", "amin"),
     "shape": (
         "view",
         "reshape",
@@ -89,7 +103,10 @@ FAMILIES = {
         "chunk",
     ),
     "dropout": ("dropout",),
-    "linear": ("linear", "mm", "bmm", "matmul", "einsum", "dot"),
+    "linear": ("linear",),
+    "added": ("addmm", "addmv", "addr", "addbmm"),
+    "einsum": ("einsum", "tensordot", "multi_dot", "chain_matmul", "kron"),
+    "product": ("mm", "matmul", "dot", "mv", "outer", "cross"),
 }
 
 
@@ -97,4 +114,4 @@ def home(op: str) -> str:
     """The file where the map of an ATen op has its place."""
     name = op.split(".")[1]
     families = (family for family, words in FAMILIES.items() if any(word in name for word in words))
-    return f"distbp/maps/{next(families, 'pointwise')}.py"
+    return f"distbp/maps/{next(families, 'arithmetic')}.py"

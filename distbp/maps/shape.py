@@ -1,4 +1,4 @@
-"""Maps that arrange or repeat elements and compute nothing. Their VJPs put the elements back, or sum the copies."""
+"""Maps that see the same elements with another shape. Nothing is computed; copies are made only if they must be."""
 
 # ruff: noqa: D102 - the class's docstring holds the equations of both functions
 
@@ -9,14 +9,13 @@ import torch
 from torch import Size, Tensor
 
 from distbp.maps.base import Map
-from distbp.maps.into import Into
 from distbp.maps.registry import register_map
 
 
 @register_map("aten.view.default")
 class View(Map):
     """y = x, seen with another shape.
-    dx = dy, seen with the shape of x
+    dx = dy with the shape of x
     """
 
     @staticmethod
@@ -24,13 +23,13 @@ class View(Map):
         return x.view(size), x.shape
 
     @staticmethod
-    def vjp(shape: Size, d_y: Tensor, into: tuple[Into, ...]) -> tuple[Any, ...]:
-        return (into[0].put(d_y.reshape(shape)),)
+    def vjp(shape: Size, d_y: Tensor) -> tuple[Any, ...]:
+        return (d_y.reshape(shape),)
 
 
 @register_map("aten.reshape.default")
 class Reshape(Map):
-    """y = x with another shape, copied only if it must be.
+    """y = x with another shape.
     dx = dy with the shape of x
     """
 
@@ -39,8 +38,8 @@ class Reshape(Map):
         return x.reshape(shape), x.shape
 
     @staticmethod
-    def vjp(shape: Size, d_y: Tensor, into: tuple[Into, ...]) -> tuple[Any, ...]:
-        return (into[0].put(d_y.reshape(shape)),)
+    def vjp(shape: Size, d_y: Tensor) -> tuple[Any, ...]:
+        return (d_y.reshape(shape),)
 
 
 @register_map("aten.flatten.using_ints")
@@ -54,51 +53,125 @@ class Flatten(Map):
         return x.flatten(start_dim, end_dim), x.shape
 
     @staticmethod
-    def vjp(shape: Size, d_y: Tensor, into: tuple[Into, ...]) -> tuple[Any, ...]:
-        return (into[0].put(d_y.reshape(shape)),)
+    def vjp(shape: Size, d_y: Tensor) -> tuple[Any, ...]:
+        return (d_y.reshape(shape),)
 
 
-@register_map("aten.expand.default")
-class Expand(Map):
-    """y = x, repeated along its dimensions of length 1 and along new leading ones.
-    dx = dy summed over the repetitions
+@register_map("aten.unflatten.int")
+class Unflatten(Map):
+    """y = x with dimension dim as several.
+    dx = dy with the shape of x
     """
 
     @staticmethod
-    def forward(x: Tensor, size: Sequence[int], implicit: bool = False) -> tuple[Tensor, Size]:  # noqa: ARG004
-        return x.expand(size), x.shape
+    def forward(x: Tensor, dim: int, sizes: Sequence[int]) -> tuple[Tensor, Size]:
+        return torch.unflatten(x, dim, tuple(sizes)), x.shape
 
     @staticmethod
-    def vjp(shape: Size, d_y: Tensor, into: tuple[Into, ...]) -> tuple[Any, ...]:
-        return (into[0].fold(d_y, shape),)
+    def vjp(shape: Size, d_y: Tensor) -> tuple[Any, ...]:
+        return (d_y.reshape(shape),)
 
 
-@register_map("aten.transpose.int")
-class Transpose(Map):
-    """y = x with two dimensions exchanged.
-    dx = dy with them exchanged again
+@register_map("aten.ravel.default")
+class Ravel(Map):
+    """y = x with all its dimensions as one.
+    dx = dy with the shape of x
     """
 
     @staticmethod
-    def forward(x: Tensor, dim0: int, dim1: int) -> tuple[Tensor, Any]:
-        return x.transpose(dim0, dim1), (dim0, dim1)
+    def forward(x: Tensor) -> tuple[Tensor, Size]:
+        return x.ravel(), x.shape
 
     @staticmethod
-    def vjp(dims: Any, d_y: Tensor, into: tuple[Into, ...]) -> tuple[Any, ...]:
-        return (into[0].put(d_y.transpose(*dims)),)
+    def vjp(shape: Size, d_y: Tensor) -> tuple[Any, ...]:
+        return (d_y.reshape(shape),)
 
 
-@register_map("aten.contiguous.default")
-@register_map("aten.alias.default")
-class Same(Map):
-    """y = x.
-    dx = dy
+@register_map("aten.squeeze.default")
+class Squeeze(Map):
+    """y = x without its dimensions of length 1.
+    dx = dy with the shape of x
     """
 
     @staticmethod
-    def forward(x: Tensor, memory_format: torch.memory_format = torch.contiguous_format) -> tuple[Tensor, None]:
-        return x.contiguous(memory_format=memory_format), None
+    def forward(x: Tensor) -> tuple[Tensor, Size]:
+        return x.squeeze(), x.shape
 
     @staticmethod
-    def vjp(_saved: None, d_y: Tensor, into: tuple[Into, ...]) -> tuple[Any, ...]:
-        return (into[0].put(d_y),)
+    def vjp(shape: Size, d_y: Tensor) -> tuple[Any, ...]:
+        return (d_y.reshape(shape),)
+
+
+@register_map("aten.squeeze.dim")
+class SqueezeOne(Map):
+    """y = x without dimension dim, if that is of length 1.
+    dx = dy with the shape of x
+    """
+
+    @staticmethod
+    def forward(x: Tensor, dim: int) -> tuple[Tensor, Size]:
+        return x.squeeze(dim), x.shape
+
+    @staticmethod
+    def vjp(shape: Size, d_y: Tensor) -> tuple[Any, ...]:
+        return (d_y.reshape(shape),)
+
+
+@register_map("aten.squeeze.dims")
+class SqueezeSome(Map):
+    """y = x without those dimensions of dim that are of length 1.
+    dx = dy with the shape of x
+    """
+
+    @staticmethod
+    def forward(x: Tensor, dim: Sequence[int]) -> tuple[Tensor, Size]:
+        return x.squeeze(tuple(dim)), x.shape
+
+    @staticmethod
+    def vjp(shape: Size, d_y: Tensor) -> tuple[Any, ...]:
+        return (d_y.reshape(shape),)
+
+
+@register_map("aten.unsqueeze.default")
+class Unsqueeze(Map):
+    """y = x with a dimension of length 1 before dim.
+    dx = dy with the shape of x
+    """
+
+    @staticmethod
+    def forward(x: Tensor, dim: int) -> tuple[Tensor, Size]:
+        return x.unsqueeze(dim), x.shape
+
+    @staticmethod
+    def vjp(shape: Size, d_y: Tensor) -> tuple[Any, ...]:
+        return (d_y.reshape(shape),)
+
+
+@register_map("aten.view_as.default")
+class ViewAs(Map):
+    """y = x with the shape of z.
+    dx = dy with the shape of x
+    """
+
+    @staticmethod
+    def forward(x: Tensor, other: Tensor) -> tuple[Tensor, Size]:
+        return x.view_as(other), x.shape
+
+    @staticmethod
+    def vjp(shape: Size, d_y: Tensor) -> tuple[Any, ...]:
+        return (d_y.reshape(shape), None)
+
+
+@register_map("aten.reshape_as.default")
+class ReshapeAs(Map):
+    """y = x with the shape of z.
+    dx = dy with the shape of x
+    """
+
+    @staticmethod
+    def forward(x: Tensor, other: Tensor) -> tuple[Tensor, Size]:
+        return x.reshape_as(other), x.shape
+
+    @staticmethod
+    def vjp(shape: Size, d_y: Tensor) -> tuple[Any, ...]:
+        return (d_y.reshape(shape), None)

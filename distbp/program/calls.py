@@ -6,7 +6,7 @@ hand becomes ``expand``; checks that the shapes and dtypes of a program decide a
 
 import operator
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,18 +18,21 @@ from distbp.errors import RequestError
 from distbp.program.graph import Call, Value
 from distbp.program.names import Names, of_module, of_op
 
+aten = torch.ops.aten
+SCALARS = {"Tensor": "Scalar", "Tensor_mode": "Scalar_mode"}
 _TENSORS = {"Tensor", "Optional[Tensor]", "List[Tensor]", "List[Optional[Tensor]]", "Optional[List[Tensor]]"}
 
 
 class Calls:
     """The calls read so far. ``held`` gives the values of the placeholders."""
 
-    def __init__(self, held: Mapping[Node, Value], names: Names) -> None:
+    def __init__(self, held: Mapping[Node, Value], names: Names, buffers: Collection[Node]) -> None:
         self.calls: list[Call] = []
         self._now: dict[Node, Any] = dict(held)  # a node's present value: an in-place op replaces its input's
         self._names = names
         self._crowd: Counter[str] = Counter()  # how many ops each module calls, its submodules' included
         self._shared: set[Value] = set(held.values())  # values that others see too: not to be changed in place
+        self._buffers = set(buffers)
 
     def value(self, item: Any) -> Any:
         """The value of a node, within lists too; a constant is itself."""
@@ -52,16 +55,18 @@ class Calls:
             return
         elif str(node.target) == "aten.broadcast_tensors.default":
             self._now[node] = self._broadcast(node)
+        elif node.target is aten.batch_norm.default and node.args[5]:
+            self._now[node] = self._batch_norm(node)
         elif node.target._schema.is_mutable:
             self._replace(node, node.target)
         else:
             self._now[node] = self._call(node, node.target)
 
-    def _call(self, node: Node, op: OpOverload, *, extra: tuple[Any, ...] | None = None) -> Any:
+    def _call(self, node: Node, op: OpOverload) -> Any:
         example = node.meta["val"]
-        inputs, names, attributes = self._arguments(node.args if extra is None else extra, node.kwargs, op)
-        if op._overloadname == "Tensor" and inputs[1:] and not isinstance(inputs[1], Value):
-            op = getattr(op.overloadpacket, "Scalar")  # noqa: B009 - the overload for numbers
+        inputs, names, attributes = self._arguments(node.args, node.kwargs, op)
+        if op._overloadname in SCALARS and inputs[1:] and not isinstance(inputs[1], Value):
+            op = getattr(op.overloadpacket, SCALARS[op._overloadname])
             inputs, names, attributes = self._arguments(node.args, node.kwargs, op)
         path, kind = place(node)
         several = not isinstance(example, Tensor)
@@ -123,11 +128,34 @@ class Calls:
         changed, packet = node.args[0], op.overloadpacket
         twin = getattr(getattr(torch.ops, op.namespace), packet.__name__.removesuffix("_"), None)
         old = self.value(changed)
-        if not packet.__name__.endswith("_") or twin is None or old in self._shared:
+        if not packet.__name__.endswith("_") or twin is None or (old in self._shared and changed not in self._buffers):
             what = f" {old}" if isinstance(old, Value) else ""
             raise refusal(f"{op} changes{what} in place, which others may see", node)
         assert isinstance(changed, Node)
         self._now[node] = self._now[changed] = self._call(node, getattr(twin, op._overloadname))
+
+    def _batch_norm(self, node: Node) -> Value:
+        """Batch norm in training, with the new running statistics as results: later readers see those."""
+        x, weight, bias, mean, variance, _, momentum, eps, *_ = node.args
+        y = node.meta["val"]
+        path, kind = place(node)
+        name = self._wish(node, aten.batch_norm.default)
+        told = {"training": True, "momentum": momentum, "eps": eps}
+        inputs, names = [self.value(item) for item in (x, weight, bias)], ["input", "weight", "bias"]
+        output = Value(self._names.new(name), tuple(y.shape), y.dtype)
+        statistics = [self._new(f"{name}_{what}", y.new_empty(y.shape[1:2])) for what in ("mean", "invstd")]
+        if mean is None:
+            op = aten._native_batch_norm_legit.no_stats
+            outputs = (output, *statistics)
+        else:
+            op = aten._native_batch_norm_legit_functional.default
+            inputs += [self.value(mean), self.value(variance)]
+            names += ["running_mean", "running_var"]
+            changed = [self._new(f"new_{self.value(item)}", item.meta["val"]) for item in (mean, variance)]
+            self._now[mean], self._now[variance] = changed
+            outputs = (output, *statistics, *changed)
+        self.calls.append(Call(op, tuple(inputs), tuple(names), told, outputs, True, path, kind))
+        return output
 
     def _share(self, call: Call) -> None:
         """Note the values that are views of each other. Dropout that drops nothing returns its input undeclared."""

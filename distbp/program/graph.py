@@ -79,6 +79,7 @@ class Graph:
     loss_sum: Value
     count: Value | int
     outputs: tuple[Any, ...]  # the leaves of the module's output
+    moved: dict[Value, Value]  # the buffers that the forward pass changes, and what they become
     spec: TreeSpec  # of (loss_sum, count, output)
 
     def values(self) -> Iterator[Value]:

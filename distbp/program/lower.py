@@ -82,21 +82,28 @@ class _Lowering:
         nodes = list(self.exported.graph.nodes)
         placeholders = [node for node in nodes if node.op == "placeholder"]
         held = {node: self._placeholder(node, spec) for node, spec in self._specs(placeholders)}
-        calls = Calls(held, self.names)
+        buffers = [node for node, spec in self._specs(placeholders) if spec.kind == InputKind.BUFFER]
+        calls = Calls(held, self.names, buffers)
         calls.read([node for node in nodes if node.op == "call_function"])
-        returned = [calls.value(item) for item in nodes[-1].args[0]]
+        returned = [calls.value(item) for item in self._returned(nodes[-1])]
         loss_sum, count, *outputs = returned
+        moved = {value: now for node, value in held.items() if (now := calls.value(node)) is not value}
         return Graph(
             title=type(self.whole.module).__name__,
             inputs=tuple(self.inputs),
             slots=self.slots,
             constants=self.constants,
-            calls=_needed(calls.calls, returned),
+            calls=_needed(calls.calls, [*returned, *moved.values()]),
             loss_sum=loss_sum,
             count=count,
             outputs=tuple(outputs),
+            moved=moved,
             spec=self.exported.call_spec.out_spec,
         )
+
+    def _returned(self, output: Node) -> list[Any]:
+        """What the module itself returns: torch.export puts changed buffers before it."""
+        return list(output.args[0])  # type: ignore[arg-type]
 
     def _specs(self, placeholders: list[Node]) -> list[tuple[Node, Any]]:
         return list(zip(placeholders, self.exported.graph_signature.input_specs, strict=True))

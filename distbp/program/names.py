@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable
 
 WORDS = (
-    *("inputs", "parameters", "generator", "saved", "d_loss", "into", "complete", "forward", "backward"),
-    *("torch", "FRESH", "SKIP", "Add", "Plus", "Tape"),
+    *("inputs", "generator", "d_loss", "complete", "forward", "backward", "passes", "lies"),
+    *("torch", "Tape", "arena", "states", "gradients", "constants"),
 )
 
 

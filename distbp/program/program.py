@@ -2,66 +2,135 @@
 
 import itertools
 import linecache
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Generator, Tensor, nn
 
-from distbp.maps.into import Add, Into, Write
-from distbp.program.backward import Backward
-from distbp.program.forward import Forward
-from distbp.program.graph import Graph, Slot, Value
+from distbp.program.fuse import fused
+from distbp.program.graph import Graph, Value
 from distbp.program.lower import lower
-from distbp.program.schedule import How, schedule
-from distbp.program.text import typed
-from distbp.program.vocabulary import Vocabulary
+from distbp.program.places import Places, places
+from distbp.program.schedule import schedule
+from distbp.program.simplify import simplified
+from distbp.program.source import Source
+from distbp.program.walk import Like, Trace, Walk, contiguous
 
 _NUMBERS = itertools.count(1)
+KEPT = 8  # pairs of passes that are bound to tensors: one for each slot of a reducer, and some more
+
+
+@dataclass(frozen=True)
+class Passes:
+    """One way of doing a program: for tensors that lie in memory in one way, writing gradients or adding to them."""
+
+    trace: Trace
+    plan: Places
+    source: str
+    make: Callable[..., tuple[Callable[..., None], Callable[..., Any]]]
 
 
 class Program:
-    """``source`` is the Python that runs; ``emissions`` the trainable parameters in the order they complete.
+    """``emissions`` are the trainable parameters in the order in which their gradients complete.
 
-    The parameters and buffers are read from the module at every run; a program holds no tensors but constants.
+    The parameters and buffers are read from the module at every run; the program holds the arena and constants.
     """
 
     def __init__(self, graph: Graph, *, fallback: bool = False) -> None:
-        plan = schedule(graph, fallback=fallback)
-        rules = [*plan.rules.values(), *plan.drawn.values()]
-        vocabulary = Vocabulary(rules, map(str, graph.values()))
-        forward, backward = Forward(graph, plan, vocabulary), Backward(graph, plan, vocabulary)
-        body = "\n".join([*forward.lines(), "", "", *backward.lines(), ""])
-        self.source = "\n".join([*_head(graph), "", *vocabulary.lines(body), "", "", body])
-        self.emissions = plan.emissions
+        self.graph = graph
+        self.plan = schedule(graph, fallback=fallback)
+        self.emissions = self.plan.emissions
         self.spec = graph.spec
-        self._single = len(graph.outputs) == 1 and graph.spec.unflatten([0, 1, 2])[2] == 2
-        self._parameters = [_reader(graph, value) for value in forward.parameters()]
-        self._places = [(graph.slots[p.value].name, p.how is How.WRITE) for p in backward.places() if p.value]
-        functions = _compiled(self.source, graph.title, vocabulary.given)
-        self._forward, self._backward = functions["forward"], functions["backward"]
+        self.moving = tuple(graph.slots[value].name for value in graph.moved)
+        self._single = len(graph.outputs) == 1 and graph.spec.num_leaves == 3 and graph.spec.unflatten([0, 1, 2])[2] == 2
+        self._device = next((c.device for c in graph.constants.values()), torch.device("cpu"))
+        self._ways: dict[Any, Passes] = {}
+        self._bound: OrderedDict[Any, Any] = OrderedDict()
+        self._arena = torch.empty(0, dtype=torch.uint8)
+        self._trainable = [(slot, slot.name) for slot in graph.slots.values() if slot.trainable]
 
-    def forward(self, inputs: Sequence[Any], generator: Generator) -> tuple[Tensor, int | Tensor, Any, list[Any]]:
-        """``(loss_sum, count, output, saved)`` of the leaves of the inputs and the target."""
-        loss_sum, count, outputs, saved = self._forward(inputs, [read() for read in self._parameters], generator)
-        if self._single:
-            return loss_sum, count, outputs[0], saved
-        return loss_sum, count, self.spec.unflatten([loss_sum, count, *outputs])[2], saved
+    @property
+    def source(self) -> str:
+        """The Python that runs where all tensors are contiguous, as those of a part and of flat buffers are."""
+        return self.passes(self._contiguous(), add=False).source
 
-    def backward(
+    @property
+    def arena_bytes(self) -> int:
+        """The memory that the program keeps from step to step."""
+        return self._arena.nbytes
+
+    def run(
         self,
-        saved: list[Any],
-        d_loss: Tensor,
+        inputs: Sequence[Any],
         gradients: Mapping[str, Tensor],
+        generator: Generator,
         *,
         add: bool = False,
         complete: Callable[[str], None],
-    ) -> None:
-        """Write each parameter's gradient into ``gradients``, or with ``add`` add it. Empties ``saved``."""
-        self._backward(saved, d_loss, [self._into(gradients, p, add) for p in self._places], complete)
+        d_loss: Tensor | None = None,
+    ) -> tuple[Tensor, int | Tensor, Any, dict[str, Tensor]]:
+        """``(loss_sum, count, output, changes of buffers)``; each parameter's gradient is written into ``gradients``,
+        or with ``add`` added.
+        """
+        states = [slot.read() for slot in self.graph.slots.values()]
+        places = [gradients[name] for _, name in self._trainable]
+        key = add, *(t.data_ptr() for t in states), *(t.data_ptr() for t in places), *map(_strides, inputs)
+        found = self._bound.get(key)
+        if found is None:
+            found = self._bind(key, inputs, states, places, add)
+        forward, backward, names = found
+        forward(inputs, generator)
+        one = torch.ones((), dtype=self.graph.loss_sum.dtype, device=places[0].device if places else None)
+        loss_sum, count, outputs, moved = backward(one if d_loss is None else d_loss, complete)
+        changes = dict(zip(names, moved, strict=True))
+        if not self.graph.outputs:
+            return loss_sum, count, None, changes
+        if self._single:
+            return loss_sum, count, outputs[0], changes
+        return loss_sum, count, self.spec.unflatten([loss_sum, count, *outputs])[2], changes
 
-    def _into(self, gradients: Mapping[str, Tensor], place: tuple[str, bool], add: bool) -> Into:
-        name, first = place
-        return Write(gradients[name]) if first and not add else Add(gradients[name])
+    def passes(self, likes: Mapping[Value, Like], *, add: bool) -> Passes:
+        """The two passes for tensors that lie as ``likes`` says, traced once."""
+        key = add, tuple(likes.values())
+        if key not in self._ways:
+            self._ways[key] = self._traced(likes, add=add)
+        return self._ways[key]
+
+    def _traced(self, likes: Mapping[Value, Like], *, add: bool) -> Passes:
+        trace = simplified(Walk(self.graph, self.plan, likes, add=add).trace())
+        plan = places(trace)
+        rules = {**self.plan.drawn, **self.plan.rules}
+        source = Source(self.graph, trace, plan, rules)
+        text = source.text()
+        return Passes(trace, plan, text, compiled(text, self.graph.title, source.vocabulary.given)["passes"])
+
+    def _bind(self, key: Any, inputs: Sequence[Any], states: list[Tensor], places: list[Tensor], add: bool) -> Any:
+        """The two functions for these tensors."""
+        device = states[0].device if states else torch.device("cpu")
+        likes = dict(self._contiguous(device))
+        for value, tensor in zip((*self.graph.inputs, *self.graph.slots), (*inputs, *states), strict=True):
+            if isinstance(tensor, Tensor) and tuple(tensor.shape) == value.shape:
+                likes[value] = _like(tensor)
+        passes = self.passes(likes, add=add)
+        if self._arena.nbytes < passes.plan.size or self._arena.device != device:
+            self._arena = torch.empty(passes.plan.size, dtype=torch.uint8, device=device)
+            self._bound.clear()
+        given = [t.detach() for t in states]
+        constants = [*passes.trace.constants.values()]
+        forward, backward = passes.make(self._arena, given, places, constants)
+        self._bound[key] = forward, backward, list(passes.trace.returned[3])
+        if len(self._bound) > KEPT:
+            self._bound.popitem(last=False)
+        return self._bound[key]
+
+    def _contiguous(self, device: torch.device | None = None) -> dict[Value, Like]:
+        graph, device = self.graph, device or self._device
+        values = (*graph.inputs, *graph.slots)
+        likes = {v: (v.shape, contiguous(v.shape), v.dtype, device) for v in values}
+        return likes | {v: _like(c) for v, c in graph.constants.items()}
 
 
 def build(
@@ -71,29 +140,26 @@ def build(
     target: Any,
     *,
     fallback: bool = False,
+    outputs: bool = True,
 ) -> Program:
     """The program of ``loss(module(*inputs), target)`` for inputs of these shapes.
 
-    With ``fallback`` an op that has no map is differentiated by torch's tape. Raises RequestError for a model or an op
-    that no program can hold.
+    With ``fallback`` an op that has no map is differentiated by torch's tape. Without ``outputs`` the module's output
+    is not returned, and need never exist as a whole. Raises RequestError for a model or an op that no program can hold.
     """
-    return Program(lower(module, loss, inputs, target), fallback=fallback)
+    graph = lower(module, loss, inputs, target)
+    return Program(graph if outputs else fused(graph), fallback=fallback)
 
 
-def _head(graph: Graph) -> list[str]:
-    return [
-        f'"""The forward and the backward pass of {graph.title}, for',
-        *(f"    {value.name}   {typed(value)}" for value in graph.inputs),
-        '"""',
-    ]
+def _like(tensor: Tensor) -> Like:
+    return tuple(tensor.shape), tuple(tensor.stride()), tensor.dtype, tensor.device
 
 
-def _reader(graph: Graph, value: Value) -> Callable[[], Tensor]:
-    slot: Slot | None = graph.slots.get(value)
-    return slot.read if slot is not None else lambda: graph.constants[value]
+def _strides(leaf: Any) -> Any:
+    return leaf.stride() if isinstance(leaf, Tensor) else leaf
 
 
-def _compiled(source: str, title: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def compiled(source: str, title: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """The functions that ``source`` defines. Tracebacks and debuggers show its lines."""
     filename = f"<distbp {title} {next(_NUMBERS)}>"
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)

@@ -27,13 +27,9 @@ class Vocabulary:
     def __getitem__(self, rule: type[Map] | Map) -> str:
         return self._names[rule]
 
-    def lines(self, body: str) -> Iterator[str]:
-        """The imports that ``body`` needs, then a line for each map that cannot be imported."""
-        places = {("distbp.maps.into", name) for name in ("FRESH", "SKIP", "Add", "Plus") if name in body}
-        if "torch." in body or self._notes:
-            yield "import torch"
-            yield ""
-        for module, imported in groupby(sorted(self._imports | places), key=itemgetter(0)):
+    def lines(self) -> Iterator[str]:
+        """The imports, then a line for each map that cannot be imported."""
+        for module, imported in groupby(sorted(self._imports), key=itemgetter(0)):
             yield f"from {module} import {', '.join(name for _, name in imported)}"
         if self._notes:
             yield ""

@@ -11,6 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from distbp.data.part import Part
 from distbp.engines.autograd import AutogradEngine
@@ -52,13 +53,26 @@ def _agree(module: nn.Module, part: Part, **settings: Any) -> ManualEngine:
     return engine
 
 
-def test_gradients_are_formed_where_they_travel(monkeypatch: pytest.MonkeyPatch) -> None:
-    written: list[int] = []
-    mm, total = torch.mm, torch.sum
-    monkeypatch.setattr("distbp.maps.into.mm", lambda *a, out=None: written.append(out.data_ptr()) or mm(*a, out=out))
-    monkeypatch.setattr(
-        "distbp.maps.into.sum", lambda *a, out=None: written.append(out.data_ptr()) or total(*a, out=out)
-    )
+class Copies(TorchDispatchMode):
+    """Counts the bytes that are copied or added into given memory instead of being formed there."""
+
+    def __init__(self, memory: Tensor) -> None:
+        super().__init__()
+        self.storage = memory.untyped_storage().data_ptr()
+        self.bytes = 0
+        self.formed: list[int] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if func._schema.is_mutable and isinstance(result, Tensor):
+            if result.untyped_storage().data_ptr() == self.storage:
+                self.formed.append(result.data_ptr())
+                if func.overloadpacket is torch.ops.aten.copy_:
+                    self.bytes += result.nbytes
+        return result
+
+
+def test_gradients_are_formed_where_they_travel() -> None:
     module = perceptron(nn.ReLU(), nn.Tanh()).double()
     part = Model("", lambda: module, cross_entropy, labels).part()
     flat = torch.full((sum(p.numel() for p in module.parameters()),), float("nan"), dtype=torch.float64)
@@ -67,9 +81,22 @@ def test_gradients_are_formed_where_they_travel(monkeypatch: pytest.MonkeyPatch)
     views = {n: piece.view(s) for n, s, piece in zip(names, shapes, flat.split(list(sizes)), strict=True)}
     engine = ManualEngine(module, cross_entropy)
     engine.prepare(part)
-    engine.gradients(part, Destination(views))
-    assert sorted(written) == sorted(view.data_ptr() for view in views.values())
+    with Copies(flat) as copies:
+        engine.gradients(part, Destination(views))
+    assert copies.bytes == 0
+    assert sorted(copies.formed) == sorted(view.data_ptr() for view in views.values())
     assert bool(torch.isfinite(flat).all())
+
+
+@pytest.mark.parametrize("model", MODELS, ids=str)
+def test_the_arena_holds_nothing_from_step_to_step(model: Model) -> None:
+    """Poisoned with NaN between two steps, it gives the same bits."""
+    engine = ManualEngine(model.build(), model.loss)
+    first = _gradients(engine, model.part())
+    for program in engine._programs.values():
+        program._arena.fill_(255)  # NaN in every floating-point type
+    second = _gradients(engine, model.part())
+    assert all(torch.equal(first[name], second[name]) for name in engine.emissions)
 
 
 def test_every_shape_and_mode_has_its_program_and_parameters_are_read_at_the_call() -> None:
@@ -133,6 +160,8 @@ def test_activations_die_on_the_way_back() -> None:
         dx = dy
         """
 
+        opaque = True
+
         @staticmethod
         def forward(x: Tensor) -> tuple[Tensor, Tensor]:
             y = x.clone()
@@ -140,10 +169,9 @@ def test_activations_die_on_the_way_back() -> None:
             return y, y
 
         @staticmethod
-        def vjp(saved: Tensor, d_y: Tensor, into: Any) -> tuple[Any, ...]:
-            del saved
+        def vjp(_saved: Tensor, d_y: Tensor) -> tuple[Any, ...]:
             alive.append(sum(ref() is not None for ref in held))
-            return (into[0].put(d_y),)
+            return (d_y,)
 
     register_map("distbp_test.watch.default")(Watch)
     op = _custom("distbp_test::watch", lambda x: x.clone())
@@ -156,7 +184,7 @@ def test_activations_die_on_the_way_back() -> None:
     finally:
         gc.enable()
     assert len(held) == 4
-    assert alive == [3, 2, 1, 0]  # at each VJP, what the ones before it read is gone
+    assert alive == [4, 3, 2, 1]  # at each VJP, what the ones before it read is gone
 
 
 class _Apply(nn.Module):
@@ -192,12 +220,12 @@ def test_a_user_adds_a_map_for_an_op_of_their_own() -> None:
             return x / (1 + x.abs()), x
 
         @staticmethod
-        def vjp(x: Tensor, d_y: Tensor, into: Any) -> tuple[Any, ...]:
-            return (into[0].put(d_y / (1 + x.abs()) ** 2),)
+        def vjp(x: Tensor, d_y: Tensor) -> tuple[Any, ...]:
+            return (d_y / (1 + x.abs()) ** 2,)
 
     model = _model(op)
     engine = _agree(model.build(), model.part())
-    assert "Softsign.vjp(saved.pop()" in engine.source
+    assert "y = x / (1 + |x|)" in engine.source
 
 
 def _keep(ctx: Any, inputs: Any, output: Any) -> None:
@@ -205,15 +233,13 @@ def _keep(ctx: Any, inputs: Any, output: Any) -> None:
 
 
 FALLBACKS: list[Callable[[Tensor], Tensor]] = [
-    torch.exp,
-    lambda x: torch.softmax(x, -1),
-    lambda x: torch.cat([x[:, :2], x[:, :4]], 1),
-    lambda x: torch.stack([x, x, torch.sin(x)]).amax(0),
-    lambda x: sum(x.chunk(3, 1)).repeat(1, 3),
-    lambda x: torch.cat(torch.split(x, [1, 5], 1)[::-1], 1),
-    lambda x: x * torch.max(x, 1, keepdim=True)[0],
-    lambda x: x.index_select(1, torch.tensor([0, 0, 2, 3, 5, 5])),
-    lambda x: torch.where(x > 0, x, 0.1 * x),
+    torch.sinc,
+    lambda x: torch.logcumsumexp(x, -1),
+    lambda x: torch.hypot(x, x + 1),
+    lambda x: torch.copysign(x, x + 1),
+    lambda x: torch.rot90(x.unsqueeze(0), 2, [1, 2])[0],
+    lambda x: x + torch.cummax(x, 1)[0],
+    lambda x: torch.nanmean(x, 1, keepdim=True) * x,
 ]
 
 
@@ -224,7 +250,7 @@ def test_fallback_differentiates_just_that_op(function: Callable[[Tensor], Tenso
         ManualEngine(model.build(), cross_entropy).prepare(model.part())
     source = _agree(model.build(), model.part(), fallback="autograd").source
     assert "= Tape(torch.ops.aten." in source
-    assert "Linear.vjp" in source
+    assert "torch.addmm(" in source
 
 
 class Counting(nn.Module):
@@ -251,17 +277,11 @@ def _count(module: Any, x: Tensor) -> Tensor:
 
 REFUSED = [
     (
-        lambda: Function(torch.exp),
-        ["aten.exp.default", "Function", "distbp/maps/pointwise.py", "engine.fallback=autograd"],
+        lambda: Function(torch.sinc),
+        ["aten.sinc.default", "Function", "distbp/maps/arithmetic.py", "engine.fallback=autograd"],
     ),
-    (lambda: nn.Sequential(nn.Linear(6, 4), nn.Softmax(-1)), ["aten.softmax", "1 (Softmax)", "distbp/maps/"]),
-    (
-        lambda: nn.Sequential(nn.Linear(6, 4), nn.LayerNorm(4)),
-        ["aten.layer_norm", "1 (LayerNorm)", "distbp/maps/norm.py"],
-    ),
-    (lambda: nn.Sequential(nn.Linear(6, 4), nn.BatchNorm1d(4)), ["1 (BatchNorm1d)", "num_batches_tracked", "in place"]),
+    (lambda: nn.Sequential(nn.Linear(6, 4), nn.RReLU()), ["aten.rrelu", "1 (RReLU)", "distbp/maps/"]),
     (lambda: Counting(_branch), ["torch.export cannot follow Counting", "control flow"]),
-    (lambda: Counting(_count), ["calls in place", "Counting"]),
     (lambda: Counting(lambda m, x: x * torch.rand_like(x)), ["aten.rand_like.default", "Counting"]),
     (lambda: Function(lambda x: x * torch.rand_like(x)), ["aten.rand_like.default", "Function"]),
     (lambda: Function(lambda x: x * x[0, 0].item()), ["engine=autograd"]),
@@ -299,7 +319,7 @@ def test_a_loss_of_many_numbers_is_a_wrong_request(engine: Any) -> None:
 
 def test_a_map_without_its_functions_is_a_wrong_request() -> None:
     with pytest.raises(RequestError, match="forward and vjp"):
-        register_map("aten.exp.default")(type("Half", (Map,), {"forward": None}))
+        register_map("aten.sinc.default")(type("Half", (Map,), {"forward": None}))
 
 
 def test_replacing_the_part_keeps_the_program() -> None:

@@ -1,0 +1,1 @@
+"""Measured comparisons that a user can run on a machine of their own."""

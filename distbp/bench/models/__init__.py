@@ -1,0 +1,1 @@
+"""The models of the bench: ordinary modules, written as people usually write them."""

@@ -1,0 +1,166 @@
+"""Long short-term memory (Hochreiter & Schmidhuber 1997): over time, by layers, and one step alone.
+
+T time, N examples, I features in, H hidden, L layers times directions. Gates stand in torch's order i, f, g, o.
+"""
+
+# ruff: noqa: D102 - the class's docstring holds the equations of both functions
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+from torch.nn.functional import linear
+
+from distbp.maps import recurrent
+from distbp.maps.base import Map
+from distbp.maps.recurrent import Cell, Gradients, Run, pile
+from distbp.maps.registry import register_map
+
+MODE = 2  # the LSTM's number among oneDNN's recurrent layers
+
+
+class Steps(Cell):
+    """i, f, o = sigma(.), g = tanh(.) of x W_ih^T + h W_hh^T + b;  c' = f c + i g,  h' = o tanh c'.
+    do = dh' tanh c',  dc' += dh' o (1 - tanh^2 c'),  di = dc' g,  df = dc' c,  dg = dc' i,  dc = dc' f
+    """
+
+    @staticmethod
+    def forward(
+        x: Tensor, states: Sequence[Tensor], parameters: Sequence[Tensor], reverse: bool
+    ) -> tuple[Tensor, Sequence[Tensor], Any]:
+        (h, c), (W_ih, W_hh, *b) = states, parameters
+        gates = linear(x, W_ih, b[0] + b[1] if b else None)
+        kept: list[tuple[Tensor, ...]] = []
+        for t in recurrent.order(x, reverse):
+            c_before = c
+            i_f, g, o = _activated(torch.addmm(gates[t], h, W_hh.t()))
+            i, f = i_f.chunk(2, 1)
+            c = (f * c).addcmul_(i, g)
+            k = c.tanh()
+            h = o * k
+            kept.append((i_f, g, o, k, c_before, h))
+        *kept_by_kind, y = zip(*kept[:: -1 if reverse else 1], strict=True)
+        return pile(y), (h, c), kept_by_kind
+
+    @staticmethod
+    def vjp(run: Run, d_y: Tensor | None, d_last: Sequence[Tensor | None]) -> Gradients:
+        i_f, g, o, k, c = (pile(tensors) for tensors in run.kept)
+        i, f = i_f.chunk(2, -1)
+        sigmoid_backward, tanh_backward = torch.ops.aten.sigmoid_backward, torch.ops.aten.tanh_backward
+        by_c = (sigmoid_backward(g, i), sigmoid_backward(c, f), tanh_backward(i, g))
+        # every factor of every time at once; the steps multiply into it what reaches them
+        d_gates = torch.stack((*by_c, sigmoid_backward(k, o)), 2)
+        h_to_c = tanh_backward(o, k)
+        d_h, times = recurrent.arriving(d_y, run.order()[-1], d_last[0], k[0]), run.order()
+        d_c = torch.zeros_like(d_h) if d_last[1] is None else d_last[1]
+        for t, before in zip(reversed(times), [*reversed(times[:-1]), None], strict=True):
+            d_c = torch.addcmul(d_c, d_h, h_to_c[t])
+            d_gates[t][:, :3].mul_(d_c.unsqueeze(1))
+            d_gates[t][:, 3].mul_(d_h)
+            d_c.mul_(f[t])
+            d_h = recurrent.carried(d_gates[t].flatten(1), run.parameters[1], d_y, before)
+        d_x, d_parameters = recurrent.weighted(run, d_gates.flatten(2))
+        return d_x, (d_h, d_c), d_parameters
+
+
+class Fused(Cell):
+    """The same steps by oneDNN's layer, which torch takes for float32 on a CPU, and its own VJP."""
+
+    @staticmethod
+    def forward(
+        x: Tensor, states: Sequence[Tensor], parameters: Sequence[Tensor], reverse: bool
+    ) -> tuple[Tensor, Sequence[Tensor], Any]:
+        y, h, c, workspace = torch.ops.distbp.lstm_layer(*_operands(x, states, parameters), reverse)
+        return y, (h, c), (h, c, workspace)
+
+    @staticmethod
+    def vjp(run: Run, d_y: Tensor | None, d_last: Sequence[Tensor | None]) -> Gradients:
+        h, c, workspace = run.kept
+        given = (None if d is None else d.contiguous() for d in (d_y, *d_last))
+        d_x, d_W_ih, d_W_hh, d_b, _, d_h, d_c = torch.ops.aten.mkldnn_rnn_layer_backward(
+            *_operands(run.x, run.states, run.parameters),
+            *(run.y.contiguous(), h, c, *given),
+            *(run.reverse, MODE, h.shape[1], 1, True, True, False, [], False, workspace),
+        )
+        return d_x, (d_h, d_c), [d_W_ih, d_W_hh, d_b, d_b][: len(run.parameters)]
+
+
+@register_map("aten.lstm.input", when=recurrent.plain)
+class LSTM(Map):
+    """y, h_n, c_n = L layers of h_t, c_t = f(x_t, h_{t-1}, c_{t-1})   (T,N,I) (L,N,H) -> (T,N,H) (L,N,H) (L,N,H).
+    dgates_t = df(dh_t, dc_t),  dh_{t-1} += dgates_t W_hh,  dW_ih = sum_t dgates_t^T x_t,  db = sum_t dgates_t
+    """
+
+    @staticmethod
+    def forward(
+        x: Tensor, states: Sequence[Tensor], parameters: Sequence[Tensor], **attributes: Any
+    ) -> tuple[tuple[Tensor, ...], Any]:
+        return recurrent.forward(_cell(x), x, states, parameters, attributes)
+
+    @staticmethod
+    def vjp(saved: Any, d_outputs: Sequence[Tensor | None]) -> tuple[Any, ...]:
+        return recurrent.vjp(_cell(saved[0][0][1][0].x), saved, d_outputs)
+
+
+@register_map("aten.lstm.input", when=recurrent.dropped)
+class DroppedLSTM(Map):
+    """y, h_n, c_n = LSTM with m x in place of x before each layer but the first, m drawn as in dropout.
+    dx = m d(m x), else as LSTM
+    """
+
+    random = True
+
+    @staticmethod
+    def forward(
+        x: Tensor, states: Sequence[Tensor], parameters: Sequence[Tensor], generator: Generator, **attributes: Any
+    ) -> tuple[tuple[Tensor, ...], Any]:
+        return recurrent.forward(_cell(x), x, states, parameters, attributes, generator=generator)
+
+    vjp = staticmethod(LSTM.vjp)
+
+
+@register_map("aten.lstm_cell.default")
+class LSTMStep(Map):
+    """h', c' = f(x, h, c)   (N,I) (N,H) (N,H) -> (N,H) (N,H).
+    dgates = df(dh', dc'),  dh = dgates W_hh,  dW_ih = dgates^T x,  db = dgates
+    """
+
+    @staticmethod
+    def forward(x: Tensor, states: Sequence[Tensor], *parameters: Tensor | None) -> tuple[tuple[Tensor, ...], Any]:
+        (h, c), run = recurrent.step(Steps, x, states, parameters)
+        return (h, c), run
+
+    @staticmethod
+    def vjp(run: Run, d_outputs: Sequence[Tensor | None]) -> tuple[Any, ...]:
+        d_x, d_states, d_parameters = recurrent.step_vjp(Steps, run, d_outputs)
+        return d_x, d_states, *d_parameters
+
+
+def _activated(gates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    n = gates.shape[1] // 4
+    return gates[:, : 2 * n].sigmoid(), gates[:, 2 * n : 3 * n].tanh(), gates[:, 3 * n :].sigmoid()
+
+
+def _cell(x: Tensor) -> type[Cell]:
+    fused = x.device.type == "cpu" and x.dtype == torch.float32 and torch._C._has_mkldnn
+    return Fused if fused else Steps
+
+
+def _operands(x: Tensor, states: Sequence[Tensor], parameters: Sequence[Tensor]) -> list[Tensor]:
+    W_ih, W_hh, *b = parameters
+    b = b or [W_hh.new_zeros(W_hh.shape[0])] * 2
+    return [x.contiguous(), W_ih, W_hh, *b, *(s.contiguous() for s in states)]
+
+
+def _layer(  # noqa: PLR0917 - an op's schema
+    x: Tensor, W_ih: Tensor, W_hh: Tensor, b_ih: Tensor, b_hh: Tensor, h: Tensor, c: Tensor, reverse: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    with torch.enable_grad():  # else oneDNN does not keep what its VJP reads
+        formed: tuple[Tensor, Tensor, Tensor, Tensor] = torch.ops.aten.mkldnn_rnn_layer(
+            *(x, W_ih, W_hh, b_ih, b_hh, h, c, reverse, [], MODE, W_hh.shape[1], 1, True, False, False, True)
+        )
+        return formed
+
+
+torch.library.custom_op("distbp::lstm_layer", _layer, mutates_args=()).register_fake(_layer)

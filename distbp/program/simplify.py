@@ -1,0 +1,127 @@
+"""Leaves out of a trace what nobody reads, and has gradients formed where they travel from."""
+
+from collections.abc import Sequence
+
+import torch
+
+from distbp.program.instruction import Announcement, Instruction, Operand, Origin
+from distbp.program.true_out import out_of
+from distbp.program.walk import Trace
+
+aten = torch.ops.aten
+ALLOCATIONS = (
+    *(aten.empty.memory_format, aten.empty_like.default, aten.new_empty.default, aten.empty_strided.default),
+    *(aten.new_empty_strided.default, aten.empty_permuted.default),
+)
+ZEROS = (aten.zeros.default, aten.zeros_like.default, aten.new_zeros.default)
+ADDS = {aten.addmm_.default, aten.addmv_.default, aten.addr_.default, aten.index_add_.default, aten.add_.Tensor}
+ADDS |= {aten.baddbmm_.default, aten.scatter_add_.default}
+SAME = (aten.detach.default, aten.alias.default)
+
+
+def simplified(trace: Trace) -> Trace:
+    """``trace`` without what nobody reads, every gradient that can be formed in place formed in place."""
+    _live(trace)
+    _accumulate(trace)
+    _forward(trace)
+    _live(trace)
+    return trace
+
+
+def _live(trace: Trace) -> None:
+    """Drop the instructions whose results are read by nobody."""
+    results = trace.results()
+    used = set(results)
+    memory = {o.root for o in results} | set(trace.gradients)
+    kept: list[Instruction] = []
+    up = trace.turn
+    for number in range(len(trace.instructions) - 1, -1, -1):
+        instruction = trace.instructions[number]
+        made = [o for o in instruction.outputs if o is not None]
+        wanted = isinstance(instruction.op, Announcement) or not used.isdisjoint(made)
+        if not instruction.is_view():
+            wanted |= any(
+                o.root in memory or o.root.place is not None for o in (*instruction.makes(), *instruction.changes())
+            )
+        if not wanted:
+            up -= number < trace.turn
+            continue
+        for operand in instruction.reads():
+            used.add(operand)
+            memory.add(operand.root)
+        memory.difference_update(instruction.makes())
+        kept.append(instruction)
+    trace.instructions = kept[::-1]
+    trace.turn = up
+
+
+def _accumulate(trace: Trace) -> None:
+    """``T = a b;  G += T`` as ``G += a b``, and ``T = 0;  T[i] += x;  G += T`` as ``G[i] += x``."""
+    for last in [i for i in trace.instructions if i.is_(aten.add_.Tensor) and i.args[0] in trace.gradients]:
+        gradient, term = last.args[0], last.args[1]
+        touching = [i for i in trace.instructions if any(o.root is term.root for o in (*i.reads(), *i.outputs) if o)]
+        if last.kwargs or not _replaceable(gradient, term, touching, last, trace):
+            continue
+        writers = [i for i in touching if not i.is_view() and i is not last]
+        if _only_adds(writers, term.root):
+            _begin(writers[0], gradient, trace)
+            _take_place(term.root, gradient)
+            trace.instructions.remove(last)
+
+
+def _only_adds(writers: Sequence[Instruction], root: Operand) -> bool:
+    """Whether a root begins as zeros or as a matrix product, and is only added to after that."""
+    first, *rest = writers
+    begins = first.is_(*ZEROS) or first.is_(aten.mm.default)
+    return begins and all(
+        i.op in ADDS and i.args[0].root is root and "beta" not in i.kwargs
+        and not any(o.root is root for o in _sources(i))
+        for i in rest
+    )  # fmt: skip
+
+
+def _sources(instruction: Instruction) -> list[Operand]:
+    return [o for o in instruction.reads() if o is not instruction.args[0]]
+
+
+def _begin(first: Instruction, gradient: Operand, trace: Trace) -> None:
+    """The beginning of a sum, on top of what the gradient holds."""
+    if first.is_(aten.mm.default):
+        (made,) = first.makes()
+        first.op, first.args, first.outputs = aten.addmm_.default, (made, *first.args), (made,)
+        first.several = False
+    else:
+        trace.instructions.remove(first)
+
+
+def _forward(trace: Trace) -> None:
+    """``T = f(x);  G = T`` as ``f(x, out=G)``, where f can and nobody reads T later."""
+    for last in [i for i in trace.instructions if i.is_(aten.copy_.default) and i.args[0] in trace.gradients]:
+        gradient, term = last.args[0], last.args[1]
+        touching = [i for i in trace.instructions if any(o.root is term.root for o in (*i.reads(), *i.outputs) if o)]
+        if not _replaceable(gradient, term, touching, last, trace):
+            continue
+        first = touching[0]
+        if first.is_(*ZEROS, *ALLOCATIONS) or out_of(first.op) is not None:
+            _take_place(term.root, gradient)
+            trace.instructions.remove(last)
+
+
+def _replaceable(
+    gradient: Operand, term: Operand, touching: Sequence[Instruction], last: Instruction, trace: Trace
+) -> bool:
+    """Whether the memory of ``term`` may be that of ``gradient``, of which it is a part only at the very end."""
+    root = term.root
+    if root.origin is not Origin.MADE or root in {o.root for o in trace.results()} or touching[-1] is not last:
+        return False
+    if not term.covers_root() or not root.covers_root() or term.meta.stride() != gradient.meta.stride():
+        return False
+    between = trace.instructions[trace.instructions.index(touching[0]) : trace.instructions.index(last)]
+    return not any(o.root is gradient for i in between for o in i.reads())
+
+
+def _take_place(root: Operand, gradient: Operand) -> None:
+    """From now on ``root`` lies in ``gradient``, and is called so if it looks the same."""
+    root.place = gradient
+    if root.meta.shape == gradient.meta.shape:
+        root.name = gradient.name

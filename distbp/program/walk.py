@@ -1,0 +1,271 @@
+"""A walk through a graph, down and up, that finds out what its maps execute."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from distbp.errors import RequestError
+from distbp.maps.base import Map, Turn
+from distbp.program.graph import Call, Graph, Value
+from distbp.program.instruction import Announcement, Instruction, Opaque, Operand, Origin, Scope, Step, operands, replaced
+from distbp.program.names import Names, of_op
+from distbp.program.recorder import Recorder
+from distbp.program.schedule import Schedule
+
+Like = tuple[Any, ...]  # (shape, stride, dtype, device)
+
+
+@dataclass
+class Trace:
+    """What a program executes, before anybody has asked where results lie."""
+
+    instructions: list[Instruction]
+    turn: int  # so many of them are the forward pass
+    inputs: list[Operand]
+    states: dict[Operand, str]  # parameters and buffers, by name in the module
+    gradients: dict[Operand, str]
+    constants: dict[Operand, Tensor]
+    d_loss: Operand
+    returned: tuple[Any, Any, list[Any], dict[str, Any]]  # loss_sum, count, outputs, changes of buffers: Operands
+
+    def results(self) -> set[Operand]:
+        """The operands that outlive the program."""
+        return set(operands(self.returned))
+
+
+class Walk:
+    """``likes`` tells how each value of the graph that is given lies in memory; with ``add`` gradients are added."""
+
+    def __init__(self, graph: Graph, plan: Schedule, likes: Mapping[Value, Like], *, add: bool) -> None:
+        self.graph = graph
+        self.plan = plan
+        self.likes = likes
+        self.add = add
+        self.names = Names(value.name for value in graph.values())
+        self.recorder = Recorder(self.names)
+        self.now: dict[Value, Any] = {}  # each value's tensor
+        self.saved: dict[Call, Any] = {}
+        self.formed: dict[Value, Tensor] = {}  # gradients
+        self.written: set[Value] = set()  # parameters whose gradient has been written
+        self.device = next(iter(likes.values()))[3] if likes else torch.device("cpu")
+
+    def trace(self) -> Trace:
+        """Walk."""
+        self._given()
+        for call in self.graph.calls:
+            self._down(call)
+        with self.recorder.recording(Scope(None)):
+            moved = {n: torch.sub(self.now[new], self.now[old]) for old, (n, new) in self._moved().items()}
+        turn = len(self.recorder.instructions)
+        loss = self.graph.loss_sum
+        self.formed[loss] = d_loss = self.recorder.given("d_loss", ((), (), loss.dtype, self.device), Origin.INPUT)
+        with self.recorder.recording(Scope(None, up=True)):
+            for value in self.plan.unused:
+                self._complete(value)
+        for step in self.plan.backward:
+            self._up(step.call, step.rule)
+            for value in dict.fromkeys(step.call.values()):
+                if value in self.gradients and self.graph.slots[value].name in step.completes:
+                    with self.recorder.recording(Scope(step.call, up=True)):
+                        self._complete(value)
+        return self._traced(turn, d_loss, moved)
+
+    def _given(self) -> None:
+        """Everything that the program finds when it starts."""
+        for value in self.graph.inputs:
+            self.now[value] = self._find(value, value.name, Origin.INPUT)
+        for value in self.graph.slots:
+            self.now[value] = self._find(value, value.name, Origin.STATE)
+        for value in self.graph.constants:
+            self.now[value] = self._find(value, value.name, Origin.CONSTANT)
+        trainable = [value for value, slot in self.graph.slots.items() if slot.trainable]
+        self.gradients = {value: self._find(value, f"d_{value.name}", Origin.GRADIENT) for value in trainable}
+
+    def _find(self, value: Value, name: str, origin: Origin) -> Tensor:
+        return self.recorder.given(name, self.likes[value], origin)
+
+    def _moved(self) -> dict[Value, tuple[str, Value]]:
+        return {old: (self.graph.slots[old].name, new) for old, new in self.graph.moved.items()}
+
+    def _down(self, call: Call) -> None:
+        """One call, forward."""
+        rule = self.plan.rules.get(call) or self.plan.drawn.get(call)
+        inputs = tuple(self._tensors(item) for item in call.inputs)
+        begin = len(self.recorder.instructions)
+        if isinstance(rule, type) and issubclass(rule, Turn):
+            outputs: Any = self._opaque_outputs(call)
+        elif rule is not None and rule.opaque:
+            outputs = self._opaque(call, rule, inputs)
+        else:
+            with self.recorder.recording(Scope(call)):
+                outputs = self._apply(call, rule, inputs)
+        outputs = outputs if call.several else (outputs,) if isinstance(outputs, Tensor) else outputs
+        for value, tensor in zip(call.outputs, outputs, strict=True):
+            if value is not None:
+                self.now[value] = tensor
+                if self.recorder.is_made(tensor, begin):
+                    self.recorder.rename(tensor, value.name)
+
+    def _apply(self, call: Call, rule: type[Map] | Map | None, inputs: tuple[Any, ...]) -> Any:
+        if rule is None:
+            return call.op(**dict(zip(call.names, map(_as_list, inputs), strict=True)), **call.attributes)
+        drawn = {"generator": GENERATOR} if rule.random else {}
+        output, self.saved[call] = rule.forward(*inputs, **_told(call), **drawn)
+        return output
+
+    def _opaque(self, call: Call, rule: type[Map] | Map, inputs: tuple[Any, ...]) -> list[Any]:
+        token = f"saved_{call.outputs[0]}"
+        self.saved[call] = token
+        self.recorder.scope = Scope(call)
+        op = Opaque(rule, Step.FORWARD, token, tuple(_told(call).items()))
+        return self.recorder.call(op, inputs, [self._like(value) for value in call.outputs], ())
+
+    def _opaque_outputs(self, call: Call) -> list[Any]:
+        """The outputs of a map that is applied at the turn: tensors that are given a meaning there."""
+        made = [self._like(value) for value in call.outputs]
+        return [None if m is None else self.recorder.given(*m, Origin.MADE) for m in made]
+
+    def _like(self, value: Value | None) -> tuple[str, Like] | None:
+        if value is None:
+            return None
+        return value.name, (value.shape, contiguous(value.shape), value.dtype, self.device)
+
+    def _up(self, call: Call, rule: type[Map] | Map) -> None:
+        """One call, backward."""
+        read = [None if v is None else self.formed.pop(v, None) for v in call.outputs]
+        if all(d is None for d in read):
+            return
+        d_output = tuple(read) if call.several else read[0]
+        begin = len(self.recorder.instructions)
+        with self.recorder.recording(Scope(call, up=True)):
+            if isinstance(rule, type) and issubclass(rule, Turn):
+                gradients = self._turn(call, rule, d_output)
+            elif rule.opaque:
+                gradients = self._opaque_vjp(call, rule, read)
+            else:
+                gradients = rule.vjp(self.saved.pop(call), d_output)
+            self._deliver(call, gradients, begin)
+
+    def _turn(self, call: Call, rule: type[Turn], d_output: Any) -> Any:
+        output, gradients = rule.turn(d_output, *(self._tensors(item) for item in call.inputs), **_told(call))
+        (value,) = call.outputs
+        assert value is not None
+        self.turned = self.recorder.operand(self.now[value]), self.recorder.operand(output)
+        self.turned_at = len(self.recorder.instructions)
+        self.recorder.rename(output, value.name)
+        return gradients
+
+    def _opaque_vjp(self, call: Call, rule: type[Map] | Map, read: Sequence[Any]) -> Any:
+        token = self.saved.pop(call)
+        wanted = [v for item in call.inputs for v in (item if isinstance(item, tuple) else (item,))]
+        floats = [v if isinstance(v, Value) and v.dtype.is_floating_point else None for v in wanted]
+        outputs = [None if v is None else (self.names.new(f"d_{v.name}_of"), self._as(self.now[v])) for v in floats]
+        keeps = [self.now[v] for v in (*call.values(), *call.outputs) if v is not None]
+        shape = tuple(len(item) if isinstance(item, tuple) else None for item in call.inputs)
+        op = Opaque(rule, Step.VJP, token, (), shape)
+        left = iter(self.recorder.call(op, (tuple(read) if call.several else read[0],), outputs, keeps))
+        return [tuple(next(left) for _ in item) if isinstance(item, tuple) else next(left) for item in call.inputs]
+
+    def _as(self, tensor: Tensor) -> Like:
+        return (tuple(tensor.shape), contiguous(tensor.shape), tensor.dtype, tensor.device)
+
+    def _deliver(self, call: Call, gradients: Sequence[Any], begin: int) -> None:
+        """Each gradient, to the value that it belongs to."""
+        if len(gradients) != len(call.inputs):
+            raise RequestError("engine", "manual", f"the VJP of {call.op} in {call.where} gives {len(gradients)} gradients for {len(call.inputs)} inputs")
+        for item, gradient in zip(call.inputs, gradients, strict=True):
+            pairs = zip(item, gradient, strict=True) if isinstance(item, tuple) and gradient is not None else [(item, gradient)]
+            for value, d in pairs:
+                if isinstance(value, Value) and value in self.plan.wanted and d is not None:
+                    self._add(call, value, d, begin)
+
+    def _add(self, call: Call, value: Value, d: Tensor, begin: int) -> None:
+        if tuple(d.shape) != value.shape:
+            raise RequestError("engine", "manual", f"the VJP of {call.op} in {call.where} gives {value} a gradient of shape {tuple(d.shape)}, not {value.shape}")
+        if value in self.gradients:
+            place = self.gradients[value]
+            place.add_(d) if self.add or value in self.written else place.copy_(d)
+            self.written.add(value)
+            return
+        first = self.formed.get(value)
+        self.formed[value] = d if first is None else torch.add(first, d)
+        if self.recorder.is_made(self.formed[value], begin):
+            self.recorder.rename(self.formed[value], self.names.new(f"d_{value.name}"))
+
+    def _complete(self, value: Value) -> None:
+        """Announce a gradient; nothing came: it is zero."""
+        if value not in self.written and not self.add:
+            self.gradients[value].zero_()
+        self.recorder.instructions.append(
+            Instruction(Announcement(self.graph.slots[value].name), (), {}, (), False, self.recorder.scope)
+        )
+
+    def _tensors(self, item: Any) -> Any:
+        if isinstance(item, tuple):
+            return tuple(self._tensors(i) for i in item)
+        return self.now[item] if isinstance(item, Value) else item
+
+    def _traced(self, turn: int, d_loss: Tensor, moved: dict[str, Tensor]) -> Trace:
+        operand = self.recorder.operand
+        opened = lambda item: operand(self.now[item]) if isinstance(item, Value) else item  # noqa: E731
+        graph = self.graph
+        returned = (
+            opened(graph.loss_sum), opened(graph.count), [opened(o) for o in graph.outputs],
+            {name: operand(tensor) for name, tensor in moved.items()},
+        )  # fmt: skip
+        trace = Trace(
+            instructions=self.recorder.instructions,
+            turn=turn,
+            inputs=[operand(self.now[v]) for v in graph.inputs],
+            states={operand(self.now[v]): slot.name for v, slot in graph.slots.items()},
+            gradients={operand(d): graph.slots[v].name for v, d in self.gradients.items()},
+            constants={**{operand(self.now[v]): c for v, c in graph.constants.items()}, **self.recorder.constants},
+            d_loss=operand(d_loss),
+            returned=returned,
+        )
+        return turned(trace, *self.turned, self.turned_at) if hasattr(self, "turned") else trace
+
+
+GENERATOR = torch.Generator()
+
+
+def turned(trace: Trace, promised: Operand, output: Operand, at: int) -> Trace:
+    """``trace`` with what reads the output of the map at the turn moved behind it."""
+    late: list[Instruction] = []
+    tainted = {promised}
+    for instruction in trace.instructions[: trace.turn]:
+        if not tainted.isdisjoint(instruction.reads()):
+            tainted.update(o for o in instruction.outputs if o is not None)
+            late.append(instruction)
+    early = [i for i in trace.instructions[: trace.turn] if i not in late]
+    between = trace.instructions[trace.turn : at]
+    assert not any(not tainted.isdisjoint(i.reads()) for i in between), "the turn comes too late"
+    swap = lambda o: output if o is promised else o  # noqa: E731
+    for instruction in late:
+        instruction.args, instruction.kwargs = replaced((instruction.args, instruction.kwargs), swap)
+    trace.instructions = [*early, *between, *late, *trace.instructions[at:]]
+    trace.turn = len(early)
+    trace.returned = replaced(trace.returned, swap)
+    return trace
+
+
+def contiguous(shape: Sequence[int]) -> tuple[int, ...]:
+    """The strides of a contiguous tensor."""
+    strides, step = [], 1
+    for length in reversed(shape):
+        strides.append(step)
+        step *= max(length, 1)
+    return tuple(reversed(strides))
+
+
+def _told(call: Call) -> dict[str, Any]:
+    """The attributes that differ from the op's defaults."""
+    defaults = {a.name: a.default_value for a in call.op._schema.arguments if a.has_default_value()}
+    return {n: v for n, v in call.attributes.items() if n not in defaults or v != defaults[n]}
+
+
+def _as_list(item: Any) -> Any:
+    return list(item) if isinstance(item, tuple) else item

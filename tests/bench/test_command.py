@@ -1,0 +1,93 @@
+"""``distbp bench engines`` as a user types it: a table, JSON, and what is refused."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Distbp, Launched, distbp, launched
+
+__all__ = ["distbp", "launched"]  # fixtures
+
+ROW = {"model", "threads", "manual_ms", "autograd_ms", "compile_ms", "ratio", "memory_ratio"}
+QUICK = ["bench.models=[mlp_small]", "bench.rounds=2", "bench.compile=false", "threads=1"]
+MODELS = "all or a list of mlp_small, mlp_large, cnn, resnet20, lstm_lm, gpt_small, gpt_vocab, neumf is allowed"
+
+
+def run(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "distbp", *words]
+    return subprocess.run(
+        command, cwd=folder, env=dict(os.environ), capture_output=True, text=True, timeout=100, check=False
+    )
+
+
+def test_a_quick_run(tmp_path: Path) -> None:
+    done = run(tmp_path, "bench", "engines", *QUICK, "output=figures.json")
+    assert done.returncode == 0, done.stderr
+    head, row, total, *_ = done.stdout.splitlines()
+    assert head.split()[0] == "model"
+    assert row.split()[:2] == ["mlp_small", "1"]
+    assert total.startswith("geomean ")
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    (found,) = figures["rows"]
+    assert found.keys() >= ROW
+    assert (found["model"], found["threads"], found["compile_ms"]) == ("mlp_small", 1, None)
+    assert min(found[name] for name in ("manual_ms", "autograd_ms", "ratio", "memory_ratio")) > 0
+    assert figures["summary"]["geomean_ratio"] == pytest.approx(found["ratio"])
+    assert figures["summary"]["geomean_memory_ratio"] == pytest.approx(found["memory_ratio"])
+    assert figures["environment"].keys() >= {"device", "threads", "cpu", "torch"}
+    assert [path.name for path in tmp_path.iterdir()] == ["figures.json"]
+
+
+def test_what_is_asked_for_reaches_the_verb(distbp: Distbp, launched: Launched) -> None:
+    assert distbp("bench", "engines", "bench.models=[cnn,neumf]", "bench.compile=false", "bench.rounds=5").code == 0
+    ((verb, request),) = launched.jobs
+    assert verb == "bench engines"
+    assert (request.bench.models, request.bench.rounds, request.bench.compile) == (("cnn", "neumf"), 5, False)
+
+
+WRONG = [
+    ("bench", "bench=(missing)", "engines is allowed", ""),
+    ("bench  engine", "bench=engine", "engines is allowed", "engines"),
+    ("bench  engines  engines", "bench=engines engines", "engines is allowed", ""),
+    ("bench  engines  workers=2", "workers=2", "1 is allowed: bench engines measures one process", ""),
+    ("bench  engines  bench.models=[mlp_smal]", "bench.models=mlp_smal", MODELS, "mlp_small"),
+    ("bench  engines  bench.models=[]", "bench.models=[]", MODELS, ""),
+    ("bench  engines  bench.models=cnn", "bench.models=cnn", "all or a list", ""),
+    ("bench  engines  bench.rounds=1", "bench.rounds=1", "a whole number from 2", ""),
+    ("bench  engines  bench.compile=yes", "bench.compile=yes", "auto or false is allowed", ""),
+    ("bench  engines  bench.compile=true", "bench.compile=true", "auto or false is allowed", ""),
+    ("bench  engines  bench.round=3", "bench.round=3", "there is no such key", "bench.rounds"),
+    ("train  bench.modles=[cnn]", "bench.modles=", "there is no such key", "bench.models"),
+]
+
+
+@pytest.mark.parametrize(("line", "begins", "allowed", "near"), WRONG, ids=[row[0] for row in WRONG])
+def test_is_refused_in_one_line(  # noqa: PLR0917 - pytest gives its arguments by name
+    distbp: Distbp,
+    launched: Launched,
+    line: str,
+    begins: str,
+    allowed: str,
+    near: str,
+) -> None:
+    answer = distbp(*line.split("  "))
+    assert answer.code == 2, answer
+    assert answer.err.count("\n") == 1, answer.err
+    assert answer.err.startswith(f"distbp: error: {begins}"), answer.err
+    assert allowed in answer.err
+    assert (f"; nearest: {near}" in answer.err) if near else True, answer.err
+    assert not launched.jobs
+
+
+@pytest.mark.parametrize(
+    ("word", "begins"), [("device=cuda", "device=cuda: "), ("output=no/such/folder", "output=no/such/folder: ")]
+)
+def test_is_refused_before_anything_is_measured(tmp_path: Path, word: str, begins: str) -> None:
+    done = run(tmp_path, "bench", "engines", *QUICK, word)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith(f"distbp: error: {begins}")
