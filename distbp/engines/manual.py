@@ -13,6 +13,9 @@ from distbp.engines.empty import is_empty, leave_zeros
 from distbp.program.program import Program, build
 
 
+UNUSED = Generator()
+
+
 class ManualEngine(Engine):
     """Runs a Program, lowered once for every shape, dtype and mode that it meets.
 
@@ -67,7 +70,7 @@ class ManualEngine(Engine):
         complete = destination.complete if ordered else _later
         with torch.no_grad():
             loss_sum, count, output, deltas = program.run(
-                leaves, destination.gradients, self._seeded(part), add=destination.add, complete=complete
+                leaves, destination.gradients, self._seeded(program, part), add=destination.add, complete=complete
             )
             if self.metrics is not None:
                 self._metric_sums = self.metrics(output, part.target)
@@ -88,7 +91,9 @@ class ManualEngine(Engine):
             self._programs[key] = program
         return program
 
-    def _seeded(self, part: Part) -> Generator:
+    def _seeded(self, program: Program, part: Part) -> Generator:
+        if not program.draws:
+            return UNUSED
         device = part.inputs[0].device
         if device not in self._generators:
             self._generators[device] = Generator(device)

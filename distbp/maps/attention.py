@@ -116,7 +116,7 @@ class Tiles(NamedTuple):
 @register_map(OP, when=_tiled)
 class TiledAttention(Map):
     """y = P v,  P = softmax_S(s q k^T + m), by tiles   (N,...,L,E) (N,...,S,E) (N,...,S,E) (...,L,S) -> (N,...,L,E).
-    as Attention, with P = exp(s q k^T + m - l) formed anew, l = log sum_S exp(s q k^T + m)
+    dv = P^T dy with P = exp(s q k^T + m - l) formed anew, l = log sum_S exp(s q k^T + m), else as Attention
     """
 
     @staticmethod

@@ -102,7 +102,7 @@ def tape_error(call: Call) -> float:
 
 
 def turn_error(call: Call) -> float:
-    """How far the output and the gradients that a map forms at once are from those that it forms one after the other."""
+    """How far the output and the gradients that a map forms at once are from those that it forms in turn."""
     d_y = call.cotangents()
     outputs, gradients = call.turn(d_y)
     errors = [distance(ours, plain) for ours, plain in zip(outputs, call.forward()[0], strict=True)]

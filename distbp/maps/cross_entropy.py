@@ -142,8 +142,8 @@ class SmoothCrossEntropy(Map):
 
 @register_map("aten.cross_entropy_loss.default", when=lambda inputs, _: inputs[1].dtype.is_floating_point)
 class SoftCrossEntropy(Map):
-    """l = -s sum_nc q_nc log p_nc, p = softmax(x)   (N,C,...) (N,C,...) (C) -> () or (N,...).
-    dx = s (p_nc sum_k q_nk - q_nc) dl,  dt = -s (1 - e) w_c log p_nc dl,  q_nc = w_c ((1 - e) t_nc + e / C)
+    """l = -s sum_nc w_c q_nc log p_nc, p = softmax(x), q = (1 - e) t + e/C   (N,C,...) (N,C,...) (C) -> () or (N,...).
+    dx = s (p_nc sum_k w_k q_nk - w_c q_nc) dl,  dt = -s (1 - e) w_c log p_nc dl,  dw_c = -s sum_n q_nc log p_nc dl
     """
 
     @staticmethod
@@ -165,7 +165,10 @@ class SoftCrossEntropy(Map):
         d_log_p = _smooth(target, weight, e) * d
         share = _along_classes(weight, log_p)
         d_target = log_p * (d * (1 - e) if share is None else d * share * (1 - e))
-        return aten._log_softmax_backward_data(d_log_p, log_p, axis, log_p.dtype), d_target, None
+        d_weight = share
+        if weight is not None and share is not None:
+            d_weight = (_smooth(target, None, e) * log_p * d).sum_to_size(share.shape).view(weight.shape)
+        return aten._log_softmax_backward_data(d_log_p, log_p, axis, log_p.dtype), d_target, d_weight
 
 
 def _smooth(target: Tensor, weight: Tensor | None, e: float) -> Tensor:

@@ -33,9 +33,7 @@ class Tape(Map):
         leaves, y = saved
         sources = [x for x in _flat(leaves) if isinstance(x, Tensor) and x.requires_grad]
         outputs = [(o, d) for o, d in zip(_flat([y]), _flat([d_y]), strict=True) if d is not None]
-        formed = torch.autograd.grad(
-            [o for o, _ in outputs], sources, [d for _, d in outputs], materialize_grads=True
-        )
+        formed = torch.autograd.grad([o for o, _ in outputs], sources, [d for _, d in outputs], materialize_grads=True)
         gradient = {id(x): d for x, d in zip(sources, formed, strict=True)}
         return tuple(
             tuple(gradient.get(id(item)) for item in x) if isinstance(x, list) else gradient.get(id(x)) for x in leaves

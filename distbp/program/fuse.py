@@ -1,11 +1,15 @@
-"""A linear layer whose output only a cross entropy reads becomes one call: the logits never exist as a whole."""
+"""A linear layer whose output only a cross entropy reads becomes one call, where the logits
+are large: they never exist as a whole.
+"""
 
+import math
 from dataclasses import replace
 from typing import Any
 
 import torch
 
 from distbp.maps import registry
+from distbp.maps.cross_entropy import CHUNK_BYTES
 from distbp.program.graph import Call, Graph, Value
 
 OP = "distbp.linear_cross_entropy.default"
@@ -73,7 +77,9 @@ def _at_the_turn(graph: Graph, loss: Call) -> bool:
 def _joined(graph: Graph, loss: Call, linear: Call, way: list[Call]) -> Graph:
     """``graph`` with the two, and what is between, as one call."""
     inputs = (*linear.inputs, *loss.inputs[1:])
-    if registry.find(OP, inputs, loss.attributes) is None:
+    logits = loss.inputs[0]
+    large = math.prod(logits.shape) * logits.dtype.itemsize > CHUNK_BYTES
+    if not large or registry.find(OP, inputs, loss.attributes) is None:
         return graph
     op = torch.ops.distbp.linear_cross_entropy.default
     names = ("x", "W", "b", "target", "weight")

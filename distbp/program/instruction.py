@@ -101,6 +101,8 @@ class Instruction:
 
     def changes(self) -> list[Operand]:
         """The arguments that it writes."""
+        if self.op is torch.ops.aten.native_batch_norm.default and self.args[5]:
+            return list(operands(self.args[3:5]))  # the running statistics, of which the schema does not tell
         if not isinstance(self.op, OpOverload) or not self.op._schema.is_mutable:
             return []
         arguments = enumerate(self.op._schema.arguments)

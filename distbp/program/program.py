@@ -50,7 +50,10 @@ class Program:
         self._ways: dict[Any, Passes] = {}
         self._bound: OrderedDict[Any, Any] = OrderedDict()
         self._arena = torch.empty(0, dtype=torch.uint8)
-        self._trainable = [(slot, slot.name) for slot in graph.slots.values() if slot.trainable]
+        self._slots = [*graph.slots.values()]
+        self._trainable = [slot.name for slot in self._slots if slot.trainable]
+        self._one = torch.ones((), dtype=graph.loss_sum.dtype)
+        self.draws = any(rule.random for rule in (*self.plan.rules.values(), *self.plan.drawn.values()))
 
     @property
     def source(self) -> str:
@@ -75,16 +78,15 @@ class Program:
         """``(loss_sum, count, output, changes of buffers)``; each parameter's gradient is written into ``gradients``,
         or with ``add`` added.
         """
-        states = [slot.read() for slot in self.graph.slots.values()]
-        places = [gradients[name] for _, name in self._trainable]
+        states = [slot.read() for slot in self._slots]
+        places = [gradients[name] for name in self._trainable]
         key = add, *(t.data_ptr() for t in states), *(t.data_ptr() for t in places), *map(_strides, inputs)
         found = self._bound.get(key)
         if found is None:
             found = self._bind(key, inputs, states, places, add)
         forward, backward, names = found
         forward(inputs, generator)
-        one = torch.ones((), dtype=self.graph.loss_sum.dtype, device=places[0].device if places else None)
-        loss_sum, count, outputs, moved = backward(one if d_loss is None else d_loss, complete)
+        loss_sum, count, outputs, moved = backward(self._one if d_loss is None else d_loss, complete)
         changes = dict(zip(names, moved, strict=True))
         if not self.graph.outputs:
             return loss_sum, count, None, changes
@@ -116,6 +118,7 @@ class Program:
                 likes[value] = _like(tensor)
         passes = self.passes(likes, add=add)
         if self._arena.nbytes < passes.plan.size or self._arena.device != device:
+            self._one = self._one.to(device)
             self._arena = torch.empty(passes.plan.size, dtype=torch.uint8, device=device)
             self._bound.clear()
         given = [t.detach() for t in states]

@@ -143,7 +143,7 @@ class Source:
     def _called(self, i: Instruction, op: Any, *, in_arena: bool) -> Iterator[str]:
         made = i.makes()
         placed = in_arena and bool(made) and (all(o in self.plan.static for o in made) or made[0] in self.plan.over)
-        if i.changes():
+        if i.changes() and not (placed and out_of(op)):
             bound = [o for o in i.outputs if o is not None and o not in i.changes() and self._anew(o)]
             target = names_of(i, bound)
             return written(f"{target} = " if bound else "", op, i)

@@ -11,7 +11,8 @@ from distbp.errors import RequestError
 from distbp.maps.base import Map, Turn
 from distbp.program.graph import Call, Graph, Value
 from distbp.program.instruction import Announcement, Instruction, Opaque, Operand, Origin, Scope, Step, operands, replaced
-from distbp.program.names import Names, of_op
+from distbp.program.layout import laid_out
+from distbp.program.names import Names
 from distbp.program.recorder import Recorder
 from distbp.program.schedule import Schedule
 
@@ -101,7 +102,7 @@ class Walk:
             outputs = self._opaque(call, rule, inputs)
         else:
             with self.recorder.recording(Scope(call)):
-                outputs = self._apply(call, rule, inputs)
+                outputs = self._apply(call, rule, laid_out(call.op, inputs))
         outputs = outputs if call.several else (outputs,) if isinstance(outputs, Tensor) else outputs
         for value, tensor in zip(call.outputs, outputs, strict=True):
             if value is not None:

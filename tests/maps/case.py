@@ -25,7 +25,7 @@ class Case(NamedTuple):
     rule: type[Map]
     inputs: tuple[Any, ...]
     attributes: Mapping[str, Any] = {}
-    sizes: Sizes = {}
+    sizes: Mapping[str, int] = {}
 
     def __str__(self) -> str:
         told = ",".join(f"{k}={v}" for k, v in self.attributes.items() if not callable(v))

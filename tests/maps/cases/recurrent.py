@@ -66,8 +66,9 @@ def layers(op: str, *, batch_first: bool = False, **given: Any) -> Case:
 def cell(op: str, *, biases: bool) -> Case:
     hidden = f"{GATES[op.removesuffix('_cell')]}O"
     h = ("NO", "NO") if op == "lstm_cell" else "NO"
-    b = (normal(hidden), normal(hidden)) if biases else ("-", "-")
-    return Case(f"aten.{op}.default", CELLS[op], ("NI", h, normal(hidden, "I"), normal(hidden, "O"), *b))
+    b = (normal(hidden, scale=0.4), normal(hidden, scale=0.4)) if biases else ("-", "-")
+    W = normal(hidden, "I", scale=0.4), normal(hidden, "O", scale=0.4)  # of larger ones, tanh is flat
+    return Case(f"aten.{op}.default", CELLS[op], ("NI", h, *W, *b))
 
 
 def cases() -> Iterator[Case]:
