@@ -12,7 +12,6 @@ from distbp.engines.base import Destination, Engine, Loss, Metrics, Outcome
 from distbp.engines.empty import is_empty, leave_zeros
 from distbp.program.program import Program, build
 
-
 UNUSED = Generator()
 
 
@@ -84,9 +83,7 @@ class ManualEngine(Engine):
         program = self._programs.get(key)
         if program is None:
             outputs = self.metrics is not None
-            program = build(
-                self.module, self.loss, part.inputs, part.target, fallback=self._fallback, outputs=outputs
-            )
+            program = build(self.module, self.loss, part.inputs, part.target, fallback=self._fallback, outputs=outputs)
             self.moving = list(dict.fromkeys((*(self.moving or ()), *program.moving)))
             self._programs[key] = program
         return program

@@ -7,7 +7,7 @@ hand becomes ``expand``; checks that the shapes and dtypes of a program decide a
 import operator
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -136,7 +136,7 @@ class Calls:
 
     def _batch_norm(self, node: Node) -> Value:
         """Batch norm in training, with the new running statistics as results: later readers see those."""
-        x, weight, bias, mean, variance, _, momentum, eps, *_ = node.args
+        x, weight, bias, mean, variance, _, momentum, eps, *_ = cast("tuple[Any, ...]", node.args)
         y = node.meta["val"]
         path, kind = place(node)
         name = self._wish(node, aten.batch_norm.default)

@@ -49,9 +49,10 @@ def _linear(graph: Graph, loss: Call) -> tuple[Call, list[Call]] | None:
     made = {value: call for call in graph.calls for value in call.outputs}
     readers: dict[Value, int] = {}
     for call in graph.calls:
-        for value in call.values():
-            readers[value] = readers.get(value, 0) + 1
-    value, way = loss.inputs[0], []
+        for read in call.values():
+            readers[read] = readers.get(read, 0) + 1
+    value: Value = loss.inputs[0]
+    way: list[Call] = []
     while value in made and readers[value] == 1:
         call = made[value]
         if str(call.op) == "aten.linear.default":

@@ -22,7 +22,7 @@ def laid_out(op: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def channels_last(x: Tensor) -> Tensor:
     """``x`` (N,C,H,W), stored as (N,H,W,C)."""
-    n, c, h, w = x.shape
+    _, c, h, w = x.shape
     strides = (h * w * c, 1, w * c, c)
     if x.stride() == strides:
         return x

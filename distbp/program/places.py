@@ -6,20 +6,15 @@ share a place if one is dead before the other begins. What torch insists on allo
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch._ops import OpOverload
 
 from distbp.program.instruction import Instruction, Operand, Origin, is_random, operands
-from distbp.program.simplify import ALLOCATIONS, ZEROS, aten
-from distbp.program.true_out import out_of
-from distbp.program.walk import Trace
+from distbp.program.primitives import ALLOCATIONS, COPIES, FILLS, ONES, ZEROS, out_of
+from distbp.program.trace import Trace
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector of a CPU
-COPIES = (aten.clone.default, aten._to_copy.default)
-FILLS = {aten.full.default: 1, aten.full_like.default: 1, aten.new_full.default: 2}  # and which argument is the number
-ONES = (aten.ones.default, aten.ones_like.default, aten.new_ones.default)
 
 
 @dataclass
@@ -100,7 +95,13 @@ def _write_over(trace: Trace, plan: Places, arena: set[Operand]) -> set[Operand]
         (made,) = i.makes()
         for x in operands(i.args):
             dies = plan.lives.get(x.root, (0, -1))[1] == number and x.root.origin is Origin.MADE
-            if dies and x.root not in results and x.root.place is None and x.root not in plan.static and _same(x, made, i):
+            if (
+                dies
+                and x.root not in results
+                and x.root.place is None
+                and x.root not in plan.static
+                and _same(x, made, i)
+            ):
                 plan.over[made] = x
                 if x.root not in arena:
                     arena.discard(made)
@@ -135,7 +136,7 @@ def _pack(plan: Places, arena: set[Operand]) -> None:
     for root in sorted(lives, key=lambda o: (-o.bytes, lives[o])):
         first, last = lives[root]
         need, begin = -(-root.bytes // ALIGNMENT) * ALIGNMENT, 0
-        for b, e, f, t in sorted(block for block in taken if block[2] <= last and first <= block[3]):
+        for b, e, _, _ in sorted(block for block in taken if block[2] <= last and first <= block[3]):
             if b - begin >= need:
                 break
             begin = max(begin, e)
@@ -174,11 +175,3 @@ def _end(trace: Trace, plan: Places) -> None:
         if operand not in results:
             ends.setdefault(last[operand], []).append(operand)
     plan.ends = {i: tuple(dead) for i, dead in ends.items()}
-
-
-def describe(item: Any) -> str:
-    """A number of bytes, for people."""
-    for unit, size in (("MiB", 2**20), ("KiB", 2**10)):
-        if item >= size:
-            return f"{item / size:.1f} {unit}"
-    return f"{item} bytes"

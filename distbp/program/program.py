@@ -17,7 +17,8 @@ from distbp.program.places import Places, places
 from distbp.program.schedule import schedule
 from distbp.program.simplify import simplified
 from distbp.program.source import Source
-from distbp.program.walk import Like, Trace, Walk, contiguous
+from distbp.program.trace import Like, Trace, contiguous
+from distbp.program.walk import Walk
 
 _NUMBERS = itertools.count(1)
 KEPT = 8  # pairs of passes that are bound to tensors: one for each slot of a reducer, and some more
@@ -45,7 +46,9 @@ class Program:
         self.emissions = self.plan.emissions
         self.spec = graph.spec
         self.moving = tuple(graph.slots[value].name for value in graph.moved)
-        self._single = len(graph.outputs) == 1 and graph.spec.num_leaves == 3 and graph.spec.unflatten([0, 1, 2])[2] == 2
+        self._single = (
+            len(graph.outputs) == 1 and graph.spec.num_leaves == 3 and graph.spec.unflatten([0, 1, 2])[2] == 2
+        )
         self._device = next((c.device for c in graph.constants.values()), torch.device("cpu"))
         self._ways: dict[Any, Passes] = {}
         self._bound: OrderedDict[Any, Any] = OrderedDict()

@@ -14,12 +14,15 @@ from torch.utils._pytree import tree_map
 from distbp.program.instruction import Instruction, Opaque, Operand, Origin, Scope
 from distbp.program.names import Names, of_op
 
+GENERATOR = torch.Generator()
+"""Stands for the random numbers of a part."""
 
-class Recorder(TorchDispatchMode):
+
+class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """The instructions so far. What runs within ``recording`` is appended to them."""
 
     def __init__(self, names: Names) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.instructions: list[Instruction] = []
         self.constants: dict[Operand, Tensor] = {}
         self.scope = Scope(None)

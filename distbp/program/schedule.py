@@ -67,9 +67,7 @@ def differentiated(graph: Graph) -> list[Call]:
     return kept[::-1]
 
 
-def pullbacks(
-    graph: Graph, rules: dict[Call, type[Map] | Map], parameters: frozenset[Value]
-) -> Iterator[Pullback]:
+def pullbacks(graph: Graph, rules: dict[Call, type[Map] | Map], parameters: frozenset[Value]) -> Iterator[Pullback]:
     """The VJPs, last call first. A parameter's gradient is complete after the VJP of the first call that reads it."""
     uses = Counter(v for call in rules for v in call.values() if v in parameters)
     for call, rule in reversed(rules.items()):

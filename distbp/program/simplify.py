@@ -2,21 +2,9 @@
 
 from collections.abc import Sequence
 
-import torch
-
 from distbp.program.instruction import Announcement, Instruction, Operand, Origin
-from distbp.program.true_out import out_of
-from distbp.program.walk import Trace
-
-aten = torch.ops.aten
-ALLOCATIONS = (
-    *(aten.empty.memory_format, aten.empty_like.default, aten.new_empty.default, aten.empty_strided.default),
-    *(aten.new_empty_strided.default, aten.empty_permuted.default),
-)
-ZEROS = (aten.zeros.default, aten.zeros_like.default, aten.new_zeros.default)
-ADDS = {aten.addmm_.default, aten.addmv_.default, aten.addr_.default, aten.index_add_.default, aten.add_.Tensor}
-ADDS |= {aten.baddbmm_.default, aten.scatter_add_.default}
-SAME = (aten.detach.default, aten.alias.default)
+from distbp.program.primitives import ADDS, ALLOCATIONS, ZEROS, aten, out_of
+from distbp.program.trace import Trace
 
 
 def simplified(trace: Trace) -> Trace:
@@ -64,7 +52,7 @@ def _accumulate(trace: Trace) -> None:
             continue
         writers = [i for i in touching if not i.is_view() and i is not last]
         if _only_adds(writers, term.root):
-            _begin(writers[0], gradient, trace)
+            _begin(writers[0], trace)
             _take_place(term.root, gradient)
             trace.instructions.remove(last)
 
@@ -84,7 +72,7 @@ def _sources(instruction: Instruction) -> list[Operand]:
     return [o for o in instruction.reads() if o is not instruction.args[0]]
 
 
-def _begin(first: Instruction, gradient: Operand, trace: Trace) -> None:
+def _begin(first: Instruction, trace: Trace) -> None:
     """The beginning of a sum, on top of what the gradient holds."""
     if first.is_(aten.mm.default):
         (made,) = first.makes()

@@ -8,12 +8,12 @@ from torch._ops import OpOverload
 
 from distbp.maps.base import Map, equation, vjp_equation
 from distbp.program.graph import Call, Graph
-from distbp.program.instruction import Announcement, Instruction, Opaque, Operand, Origin, Step, operands
-from distbp.program.places import ALLOCATIONS, COPIES, FILLS, ONES, ZEROS, Places
-from distbp.program.text import joined, listed, literal, shapes, statement, unpack
-from distbp.program.true_out import out_of
+from distbp.program.instruction import Announcement, Instruction, Opaque, Operand, Step
+from distbp.program.places import Places
+from distbp.program.primitives import ALLOCATIONS, COPIES, FILLS, ONES, ZEROS, out_of
+from distbp.program.text import joined, literal, shapes, statement, unpack
+from distbp.program.trace import Trace
 from distbp.program.vocabulary import Vocabulary
-from distbp.program.walk import Trace
 
 LIES = '''def lies(arena, offset, dtype, shape, stride):
     """A tensor in the arena: ``offset`` in bytes."""
@@ -52,7 +52,7 @@ class Source:
         crossing = sorted(self._crossing())
         if crossing:
             yield ""
-            yield f"    # from the forward pass to the backward pass, in memory of torch's"
+            yield "    # from the forward pass to the backward pass, in memory of torch's"
             yield from (f"    {name} = None" for name in crossing)
         down, up = self.trace.instructions[: self.trace.turn], self.trace.instructions[self.trace.turn :]
         yield ""
@@ -65,7 +65,12 @@ class Source:
         yield from self._nonlocal(crossing, up, ())
         yield from self._body(up)
         loss, count, outputs, moved = self.trace.returned
-        names = [word(loss), word(count), tuple_of([word(o) for o in outputs]), tuple_of([word(o) for o in moved.values()])]
+        names = [
+            word(loss),
+            word(count),
+            tuple_of([word(o) for o in outputs]),
+            tuple_of([word(o) for o in moved.values()]),
+        ]
         yield f"        return {', '.join(names)}"
         yield ""
         yield "    return forward, backward"
@@ -149,16 +154,9 @@ class Source:
             return written(f"{target} = " if bound else "", op, i)
         if not placed:
             return written(f"{names_of(i, [o for o in i.outputs if o])} = ", op, i)
-        if i.is_(*ALLOCATIONS):
-            return iter(())
-        if i.is_(*ZEROS):
-            return iter([f"    {made[0]}.zero_()"])
-        if i.is_(*ONES):
-            return iter([f"    {made[0]}.fill_(1)"])
-        if op in FILLS:
-            return iter([f"    {made[0]}.fill_({word(i.args[FILLS[op]])})"])
-        if i.is_(*COPIES):
-            return iter([f"    {made[0]}.copy_({i.args[0]})"])
+        simple = filled(i, made[0])
+        if simple is not None:
+            return iter(simple)
         overload, names = out_of(op)  # type: ignore[misc]
         over = self.plan.over.get(made[0])
         if over is not None and self._anew(made[0]):
@@ -174,9 +172,25 @@ class Source:
             target = joined(left) if i.scope.call is not None and i.scope.call.several else left[0]
             return statement(f"{target}, {op.saved} = ", callee, [*map(word, i.args), *told, *drawn])
         remaining = iter(left)
-        arranged = [next(remaining) if n is None else joined([next(remaining) for _ in range(n)]) for n in op.arrangement]
+        arranged = [
+            next(remaining) if n is None else joined([next(remaining) for _ in range(n)]) for n in op.arrangement
+        ]
         lines = list(statement(f"{joined(arranged)} = ", callee, [op.saved, *map(word, i.args)]))
         return iter([*lines, f"    del {op.saved}"])
+
+
+def filled(i: Instruction, place: Operand) -> list[str] | None:
+    """How ``place`` comes to hold the result of a primitive that makes room, fills or copies; None for others."""
+    if i.is_(*ALLOCATIONS):
+        return []
+    if i.is_(*ZEROS):
+        return [f"    {place}.zero_()"]
+    if i.is_(*ONES):
+        return [f"    {place}.fill_(1)"]
+    if i.is_(*COPIES):
+        return [f"    {place}.copy_({i.args[0]})"]
+    number = next((at for op, at in FILLS.items() if i.is_(op)), None)
+    return None if number is None else [f"    {place}.fill_({word(i.args[number])})"]
 
 
 def names_of(i: Instruction, bound: list[Operand]) -> str:

@@ -1,40 +1,29 @@
 """A walk through a graph, down and up, that finds out what its maps execute."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from distbp.errors import RequestError
 from distbp.maps.base import Map, Turn
 from distbp.program.graph import Call, Graph, Value
-from distbp.program.instruction import Announcement, Instruction, Opaque, Operand, Origin, Scope, Step, operands, replaced
+from distbp.program.instruction import (
+    Announcement,
+    Instruction,
+    Opaque,
+    Operand,
+    Origin,
+    Scope,
+    Step,
+)
 from distbp.program.layout import laid_out
 from distbp.program.names import Names
-from distbp.program.recorder import Recorder
+from distbp.program.recorder import GENERATOR, Recorder
 from distbp.program.schedule import Schedule
-
-Like = tuple[Any, ...]  # (shape, stride, dtype, device)
-
-
-@dataclass
-class Trace:
-    """What a program executes, before anybody has asked where results lie."""
-
-    instructions: list[Instruction]
-    turn: int  # so many of them are the forward pass
-    inputs: list[Operand]
-    states: dict[Operand, str]  # parameters and buffers, by name in the module
-    gradients: dict[Operand, str]
-    constants: dict[Operand, Tensor]
-    d_loss: Operand
-    returned: tuple[Any, Any, list[Any], dict[str, Any]]  # loss_sum, count, outputs, changes of buffers: Operands
-
-    def results(self) -> set[Operand]:
-        """The operands that outlive the program."""
-        return set(operands(self.returned))
+from distbp.program.trace import Like, Trace, contiguous, turned
 
 
 class Walk:
@@ -51,6 +40,7 @@ class Walk:
         self.saved: dict[Call, Any] = {}
         self.formed: dict[Value, Tensor] = {}  # gradients
         self.written: set[Value] = set()  # parameters whose gradient has been written
+        self.turning: tuple[Operand, Operand, int] | None = None  # an output promised, made, and when
         self.device = next(iter(likes.values()))[3] if likes else torch.device("cpu")
 
     def trace(self) -> Trace:
@@ -97,7 +87,7 @@ class Walk:
         inputs = tuple(self._tensors(item) for item in call.inputs)
         begin = len(self.recorder.instructions)
         if isinstance(rule, type) and issubclass(rule, Turn):
-            outputs: Any = self._opaque_outputs(call)
+            outputs: Any = self._promised(call)
         elif rule is not None and rule.opaque:
             outputs = self._opaque(call, rule, inputs)
         else:
@@ -124,7 +114,7 @@ class Walk:
         op = Opaque(rule, Step.FORWARD, token, tuple(_told(call).items()))
         return self.recorder.call(op, inputs, [self._like(value) for value in call.outputs], ())
 
-    def _opaque_outputs(self, call: Call) -> list[Any]:
+    def _promised(self, call: Call) -> list[Any]:
         """The outputs of a map that is applied at the turn: tensors that are given a meaning there."""
         made = [self._like(value) for value in call.outputs]
         return [None if m is None else self.recorder.given(*m, Origin.MADE) for m in made]
@@ -154,8 +144,8 @@ class Walk:
         output, gradients = rule.turn(d_output, *(self._tensors(item) for item in call.inputs), **_told(call))
         (value,) = call.outputs
         assert value is not None
-        self.turned = self.recorder.operand(self.now[value]), self.recorder.operand(output)
-        self.turned_at = len(self.recorder.instructions)
+        now = len(self.recorder.instructions)
+        self.turning = self.recorder.operand(self.now[value]), self.recorder.operand(output), now
         self.recorder.rename(output, value.name)
         return gradients
 
@@ -176,16 +166,16 @@ class Walk:
     def _deliver(self, call: Call, gradients: Sequence[Any], begin: int) -> None:
         """Each gradient, to the value that it belongs to."""
         if len(gradients) != len(call.inputs):
-            raise RequestError("engine", "manual", f"the VJP of {call.op} in {call.where} gives {len(gradients)} gradients for {len(call.inputs)} inputs")
+            raise _wrong(call, f"gives {len(gradients)} gradients for {len(call.inputs)} inputs")
         for item, gradient in zip(call.inputs, gradients, strict=True):
-            pairs = zip(item, gradient, strict=True) if isinstance(item, tuple) and gradient is not None else [(item, gradient)]
-            for value, d in pairs:
+            several = isinstance(item, tuple) and gradient is not None
+            for value, d in zip(item, gradient, strict=True) if several else [(item, gradient)]:
                 if isinstance(value, Value) and value in self.plan.wanted and d is not None:
                     self._add(call, value, d, begin)
 
     def _add(self, call: Call, value: Value, d: Tensor, begin: int) -> None:
         if tuple(d.shape) != value.shape:
-            raise RequestError("engine", "manual", f"the VJP of {call.op} in {call.where} gives {value} a gradient of shape {tuple(d.shape)}, not {value.shape}")
+            raise _wrong(call, f"gives {value} a gradient of shape {tuple(d.shape)}, not {value.shape}")
         if value in self.gradients:
             place = self.gradients[value]
             place.add_(d) if self.add or value in self.written else place.copy_(d)
@@ -210,13 +200,9 @@ class Walk:
         return self.now[item] if isinstance(item, Value) else item
 
     def _traced(self, turn: int, d_loss: Tensor, moved: dict[str, Tensor]) -> Trace:
-        operand = self.recorder.operand
-        opened = lambda item: operand(self.now[item]) if isinstance(item, Value) else item  # noqa: E731
-        graph = self.graph
-        returned = (
-            opened(graph.loss_sum), opened(graph.count), [opened(o) for o in graph.outputs],
-            {name: operand(tensor) for name, tensor in moved.items()},
-        )  # fmt: skip
+        graph, operand = self.graph, self.recorder.operand
+        loss_sum, count, *outputs = map(self._tensors, (graph.loss_sum, graph.count, *graph.outputs))
+        returned = replace_tensors((loss_sum, count, outputs, moved), operand)
         trace = Trace(
             instructions=self.recorder.instructions,
             turn=turn,
@@ -227,45 +213,22 @@ class Walk:
             d_loss=operand(d_loss),
             returned=returned,
         )
-        return turned(trace, *self.turned, self.turned_at) if hasattr(self, "turned") else trace
+        return trace if self.turning is None else turned(trace, *self.turning)
 
 
-GENERATOR = torch.Generator()
-
-
-def turned(trace: Trace, promised: Operand, output: Operand, at: int) -> Trace:
-    """``trace`` with what reads the output of the map at the turn moved behind it."""
-    late: list[Instruction] = []
-    tainted = {promised}
-    for instruction in trace.instructions[: trace.turn]:
-        if not tainted.isdisjoint(instruction.reads()):
-            tainted.update(o for o in instruction.outputs if o is not None)
-            late.append(instruction)
-    early = [i for i in trace.instructions[: trace.turn] if i not in late]
-    between = trace.instructions[trace.turn : at]
-    assert not any(not tainted.isdisjoint(i.reads()) for i in between), "the turn comes too late"
-    swap = lambda o: output if o is promised else o  # noqa: E731
-    for instruction in late:
-        instruction.args, instruction.kwargs = replaced((instruction.args, instruction.kwargs), swap)
-    trace.instructions = [*early, *between, *late, *trace.instructions[at:]]
-    trace.turn = len(early)
-    trace.returned = replaced(trace.returned, swap)
-    return trace
-
-
-def contiguous(shape: Sequence[int]) -> tuple[int, ...]:
-    """The strides of a contiguous tensor."""
-    strides, step = [], 1
-    for length in reversed(shape):
-        strides.append(step)
-        step *= max(length, 1)
-    return tuple(reversed(strides))
+def replace_tensors(item: Any, operand: Callable[[Tensor], Operand]) -> Any:
+    """``item`` with every tensor in it replaced."""
+    return tree_map(lambda x: operand(x) if isinstance(x, Tensor) else x, item)
 
 
 def _told(call: Call) -> dict[str, Any]:
     """The attributes that differ from the op's defaults."""
     defaults = {a.name: a.default_value for a in call.op._schema.arguments if a.has_default_value()}
     return {n: v for n, v in call.attributes.items() if n not in defaults or v != defaults[n]}
+
+
+def _wrong(call: Call, what: str) -> RequestError:
+    return RequestError("engine", "manual", f"the VJP of {call.op} in {call.where} {what}")
 
 
 def _as_list(item: Any) -> Any:

@@ -64,11 +64,10 @@ class Copies(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        if func._schema.is_mutable and isinstance(result, Tensor):
-            if result.untyped_storage().data_ptr() == self.storage:
-                self.formed.append(result.data_ptr())
-                if func.overloadpacket is torch.ops.aten.copy_:
-                    self.bytes += result.nbytes
+        written = func._schema.is_mutable and isinstance(result, Tensor)
+        if written and result.untyped_storage().data_ptr() == self.storage:
+            self.formed.append(result.data_ptr())
+            self.bytes += result.nbytes * (func.overloadpacket is torch.ops.aten.copy_)
         return result
 
 

@@ -1,10 +1,26 @@
-"""Which primitives can write their results where they are told to, and how."""
+"""What a program knows of torch's primitives: which make room, fill or copy, and which write where they are told to."""
 
 from functools import cache
 from typing import Any
 
 import torch
 from torch._ops import OpOverload
+
+aten = torch.ops.aten
+ALLOCATIONS = (
+    *(aten.empty.memory_format, aten.empty_like.default, aten.new_empty.default, aten.empty_strided.default),
+    *(aten.new_empty_strided.default, aten.empty_permuted.default),
+)
+ZEROS = (aten.zeros.default, aten.zeros_like.default, aten.new_zeros.default)
+ONES = (aten.ones.default, aten.ones_like.default, aten.new_ones.default)
+FILLS = {aten.full.default: 1, aten.full_like.default: 1, aten.new_full.default: 2}
+"""And which argument is the number."""
+COPIES = (aten.clone.default, aten._to_copy.default)
+ADDS = (
+    *(aten.add_.Tensor, aten.addmm_.default, aten.addmv_.default, aten.addr_.default, aten.baddbmm_.default),
+    *(aten.index_add_.default, aten.scatter_add_.default),
+)
+"""Those that add to their first argument."""
 
 
 @cache

@@ -1,0 +1,58 @@
+"""A trace: what a program executes, before anybody has asked where results lie."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from distbp.program.instruction import Instruction, Operand, operands, replaced
+
+Like = tuple[Any, ...]  # (shape, stride, dtype, device)
+
+
+@dataclass
+class Trace:
+    """What a program executes, before anybody has asked where results lie."""
+
+    instructions: list[Instruction]
+    turn: int  # so many of them are the forward pass
+    inputs: list[Operand]
+    states: dict[Operand, str]  # parameters and buffers, by name in the module
+    gradients: dict[Operand, str]
+    constants: dict[Operand, Tensor]
+    d_loss: Operand
+    returned: tuple[Any, Any, list[Any], dict[str, Any]]  # loss_sum, count, outputs, changes of buffers: Operands
+
+    def results(self) -> set[Operand]:
+        """The operands that outlive the program."""
+        return set(operands(self.returned))
+
+
+def turned(trace: Trace, promised: Operand, output: Operand, at: int) -> Trace:
+    """``trace`` with what reads the output of the map at the turn moved behind it."""
+    late: list[Instruction] = []
+    tainted = {promised}
+    for instruction in trace.instructions[: trace.turn]:
+        if not tainted.isdisjoint(instruction.reads()):
+            tainted.update(o for o in instruction.outputs if o is not None)
+            late.append(instruction)
+    early = [i for i in trace.instructions[: trace.turn] if i not in late]
+    between = trace.instructions[trace.turn : at]
+    assert not any(not tainted.isdisjoint(i.reads()) for i in between), "the turn comes too late"
+    swap = lambda o: output if o is promised else o  # noqa: E731
+    for instruction in late:
+        instruction.args, instruction.kwargs = replaced((instruction.args, instruction.kwargs), swap)
+    trace.instructions = [*early, *between, *late, *trace.instructions[at:]]
+    trace.turn = len(early)
+    trace.returned = replaced(trace.returned, swap)
+    return trace
+
+
+def contiguous(shape: Sequence[int]) -> tuple[int, ...]:
+    """The strides of a contiguous tensor."""
+    strides, step = [], 1
+    for length in reversed(shape):
+        strides.append(step)
+        step *= max(length, 1)
+    return tuple(reversed(strides))
