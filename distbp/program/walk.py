@@ -79,7 +79,8 @@ class Walk:
         return self.recorder.given(name, self.likes[value], origin)
 
     def _moved(self) -> dict[Value, tuple[str, Value]]:
-        return {old: (self.graph.slots[old].name, new) for old, new in self.graph.moved.items()}
+        moved = self.graph.moved.items()
+        return {old: (self.graph.slots[old].name, new) for old, new in moved if old.dtype != torch.bool}
 
     def _down(self, call: Call) -> None:
         """One call, forward."""

@@ -110,6 +110,38 @@ class Inputs(nn.Module):
         return self.last(h + g - 0.5 * torch.sigmoid(g).detach())
 
 
+class Image(nn.Module):
+    """Convolutions, pooling and three kinds of normalisation, with a residual."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(2, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4), nn.ReLU(inplace=True))
+        self.body = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1, groups=2, bias=False), nn.GroupNorm(2, 4), nn.SiLU())
+        self.tail = nn.Sequential(
+            nn.MaxPool2d(2), nn.Conv2d(4, 6, 1, bias=False), nn.BatchNorm2d(6, affine=False), nn.Flatten()
+        )
+        self.last = nn.Linear(6 * 9, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.stem(x)
+        return self.last(self.tail(h + self.body(h)))
+
+
+class Words(nn.Module):
+    """A tied embedding, a recurrent layer and attention. The words are told by the size of the numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = nn.Embedding(4, 8, padding_idx=0)
+        self.lstm = nn.LSTM(8, 4, batch_first=True, bidirectional=True)
+        self.norm, self.attention = nn.LayerNorm(8), nn.MultiheadAttention(8, 2, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h, _ = self.lstm(self.words((x.abs() * 2).long().clamp(max=3)))
+        h = h + self.attention(*3 * [self.norm(h)], need_weights=False)[0]
+        return F.linear(h.mean(1), self.words.weight)
+
+
 def perceptron(*activations: nn.Module) -> nn.Module:
     layers: list[nn.Module] = []
     for activation in activations:
@@ -177,5 +209,7 @@ MODELS = [
         lambda o, t: F.cross_entropy(o, t, reduction="none").mean(),
         labels,
     ),
+    Model("image with batch norm", Image, cross_entropy, labels, ((2, 6, 6),)),
+    Model("words", Words, cross_entropy, labels),
     Model("written out", lambda: perceptron(nn.Tanh()), written_out, numbers),
 ]
