@@ -54,7 +54,7 @@ class Task:
         """Run the job; its main figure, the first metric, is what a sweeper sees."""
         try:
             request = job(config)
-            if self.verb.startswith("bench "):
+            if self.verb == "explain" or self.verb.startswith("bench "):
                 refuse_company(self.verb, request, self.world)
             result = launcher.run(self.verb, request, self.world)
         except DistbpError as error:
@@ -200,10 +200,11 @@ def benchmark(operands: Sequence[str]) -> str:
 
 
 def refuse_company(verb: str, request: Request, world: World) -> None:
-    """RequestError for several workers, where one process is measured: they would take each other's cores."""
+    """RequestError for several workers, where one process is measured or explained."""
     workers = request.workers or world.size
     if workers > 1:
-        raise RequestError("workers", workers, f"1 is allowed: {verb} measures one process")
+        does = "explains" if verb == "explain" else "measures"
+        raise RequestError("workers", workers, f"1 is allowed: {verb} {does} one process")
 
 
 def described(source: Listed) -> str:

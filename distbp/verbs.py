@@ -14,9 +14,10 @@ from distbp.comm.base import Communicator
 from distbp.comm.world import World
 from distbp.doctor import cpu_model, measure, report, survey
 from distbp.errors import RequestError
-from distbp.job import evaluate, train
+from distbp.job import build_workload, evaluate, loader_of, train
 from distbp.launcher import start
 from distbp.output import write
+from distbp.resumption import compatible
 from distbp.schema import Request
 
 
@@ -72,6 +73,27 @@ def bench_engines(request: Request, _comm: Communicator, _console: Console) -> d
     return result
 
 
+def explain(request: Request, comm: Communicator, _console: Console) -> dict[str, Any]:
+    """The table of the workload's mappings, then the source; with ``output`` that is a file that runs by itself."""
+    from distbp.explain.explain import Explanation
+
+    if request.engine.name != "manual":
+        raise RequestError(
+            "engine", request.engine.name, "manual is allowed: explain shows a program, which it alone has"
+        )
+    request = compatible(request, None, size=comm.size)
+    workload = build_workload(request, comm)
+    example = loader_of(request, workload, comm).example()
+    fallback = request.engine.fallback == "autograd"
+    explained = Explanation.of(workload.module, workload.loss, example, fallback=fallback)
+    if request.output:
+        write(explained.standalone(), request.output)
+    print(explained.table(bucket_bytes=request.reduction.bucket_bytes))
+    if not request.output:
+        print(f"\n{explained.source}", end="")
+    return {}
+
+
 def refuse_gpu_and_unwritable(request: Request) -> None:
     """RequestError, before minutes of measurement, for a GPU and for an ``output`` that could not be written."""
     if request.device == "cuda":
@@ -87,6 +109,7 @@ def refuse_gpu_and_unwritable(request: Request) -> None:
 VERBS: Mapping[str, Callable[[Request, Communicator, Console], dict[str, Any]]] = {
     "train": train,
     "evaluate": evaluate,
+    "explain": explain,
     "doctor": doctor,
     "speeds": speeds,
     "bench engines": bench_engines,

@@ -65,7 +65,7 @@ class Calls:
     def _call(self, node: Node, op: OpOverload) -> Any:
         example = node.meta["val"]
         inputs, names, attributes = self._arguments(node.args, node.kwargs, op)
-        if op._overloadname in SCALARS and inputs[1:] and not isinstance(inputs[1], Value):
+        if op._overloadname in SCALARS and inputs[1:] and isinstance(inputs[1], int | float):
             op = getattr(op.overloadpacket, SCALARS[op._overloadname])
             inputs, names, attributes = self._arguments(node.args, node.kwargs, op)
         path, kind = place(node)

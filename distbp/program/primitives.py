@@ -33,6 +33,8 @@ def out_of(op: Any) -> tuple[OpOverload, tuple[str, ...]] | None:
         return None
     wanted = [(a.name, str(a.type)) for a in op._schema.arguments]
     packet = op.overloadpacket
+    if "reduction" in dict(wanted) and not packet.__name__.endswith("_backward"):
+        return None  # losses use the place of their sum for the losses before, as if it were larger
     for overload in packet.overloads():
         other = getattr(packet, overload)
         out = [a for a in other._schema.arguments if a.is_out]

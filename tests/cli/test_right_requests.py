@@ -67,7 +67,7 @@ def test_help_names_every_key_with_its_meaning(distbp: Distbp, launched: Launche
     distbp()
     shown = {line.split("=")[0].strip() for line in answer.out.splitlines() if "=" in line and line.split()[1:]}
     assert set(keys(launched.request.model_dump())) - {"overrides"} <= shown
-    assert all(f"{verb} " in answer.out for verb in ("train", "evaluate", "bench", "data", "doctor"))
+    assert all(f"{verb} " in answer.out for verb in ("train", "evaluate", "explain", "bench", "data", "doctor"))
     assert "sgd: share of the last update" in answer.out
 
 

@@ -1,0 +1,47 @@
+"""What ``distbp explain`` says of one module, its loss and the shape of its parts."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._pytree import tree_leaves
+
+from distbp.data.part import Part
+from distbp.engines.base import Loss
+from distbp.explain.buckets import buckets
+from distbp.explain.passes import contiguous_passes
+from distbp.explain.standalone import standalone
+from distbp.explain.table import table
+from distbp.program.program import Passes, Program, build
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A program, and the two passes of it that are shown."""
+
+    program: Program
+    passes: Passes
+    leaves: tuple[Any, ...]  # of the example that it was built for
+    device: torch.device
+
+    @classmethod
+    def of(cls, module: nn.Module, loss: Loss, example: Part, *, fallback: bool = False) -> "Explanation":
+        """The program that the manual engine runs. Raises RequestError for a model that has none."""
+        program = build(module, loss, example.inputs, example.target, fallback=fallback, outputs=False)
+        device = example.inputs[0].device
+        passes = contiguous_passes(program, device)
+        return cls(program, passes, (*example.inputs, *tree_leaves(example.target)), device)
+
+    @property
+    def source(self) -> str:
+        """The generated Python."""
+        return self.passes.source
+
+    def table(self, *, bucket_bytes: int) -> str:
+        """The table of the mappings."""
+        return table(self.program, self.passes, buckets(self.program, bucket_bytes=bucket_bytes))
+
+    def standalone(self) -> str:
+        """The source as a file that runs by itself. RequestError where it calls what is not torch's."""
+        return standalone(self.program, self.passes, self.leaves, self.device)
