@@ -63,6 +63,7 @@ class Bags(Map):
         padding_idx: int | None = None,
     ) -> tuple[tuple[Tensor, ...], Any]:
         padding = _row(W, padding_idx)
+        numbers, offsets = numbers.contiguous(), offsets.contiguous()  # the kernel takes them for so
         outputs = torch.ops.aten._embedding_bag(
             W, numbers, offsets, False, mode, False, p, include_last_offset, padding
         )
@@ -109,6 +110,7 @@ class LargestOfBags(Map):
         include_last_offset: bool = False,
         padding_idx: int | None = None,
     ) -> tuple[tuple[Tensor, ...], Any]:
+        numbers, offsets = numbers.contiguous(), offsets.contiguous()  # the kernel takes them for so
         outputs = torch.ops.aten._embedding_bag(
             W, numbers, offsets, False, mode, False, p, include_last_offset, _row(W, padding_idx)
         )

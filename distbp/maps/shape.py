@@ -20,7 +20,7 @@ class View(Map):
 
     @staticmethod
     def forward(x: Tensor, size: Sequence[int]) -> tuple[Tensor, Size]:
-        return x.view(size), x.shape
+        return x.reshape(size), x.shape  # a program may have laid x out in another way
 
     @staticmethod
     def vjp(shape: Size, d_y: Tensor) -> tuple[Any, ...]:
@@ -155,7 +155,7 @@ class ViewAs(Map):
 
     @staticmethod
     def forward(x: Tensor, other: Tensor) -> tuple[Tensor, Size]:
-        return x.view_as(other), x.shape
+        return x.reshape(other.shape), x.shape
 
     @staticmethod
     def vjp(shape: Size, d_y: Tensor) -> tuple[Any, ...]:

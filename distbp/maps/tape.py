@@ -32,9 +32,12 @@ class Tape(Map):
         """The piece of tape, run backward."""
         leaves, y = saved
         sources = [x for x in _flat(leaves) if isinstance(x, Tensor) and x.requires_grad]
-        outputs = [(o, d) for o, d in zip(_flat([y]), _flat([d_y]), strict=True) if d is not None]
+        pairs = zip(_flat([y]), _flat([d_y]), strict=True)
+        outputs = [(o, d) for o, d in pairs if d is not None and o.requires_grad]
+        if not outputs:
+            return tuple([None] * len(x) if isinstance(x, list) else None for x in leaves)
         formed = torch.autograd.grad([o for o, _ in outputs], sources, [d for _, d in outputs], materialize_grads=True)
-        gradient = {id(x): d for x, d in zip(sources, formed, strict=True)}
+        gradient = {id(x): d.contiguous() for x, d in zip(sources, formed, strict=True)}
         return tuple(
             tuple(gradient.get(id(item)) for item in x) if isinstance(x, list) else gradient.get(id(x)) for x in leaves
         )
@@ -49,7 +52,8 @@ def _leaf(x: Any) -> Any:
 
 
 def _detached(y: Any) -> Any:
-    return y.detach() if isinstance(y, Tensor) else tuple(item.detach() for item in y)
+    """Without the tape, and contiguous, as a program takes what it cannot look into."""
+    return y.detach().contiguous() if isinstance(y, Tensor) else tuple(map(_detached, y))
 
 
 def _flat(values: Sequence[Any]) -> list[Any]:

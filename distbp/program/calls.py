@@ -33,6 +33,7 @@ class Calls:
         self._crowd: Counter[str] = Counter()  # how many ops each module calls, its submodules' included
         self._shared: set[Value] = set(held.values())  # values that others see too: not to be changed in place
         self._buffers = set(buffers)
+        self._groups: dict[Node, list[Node]] = {}  # the names that ops in place have given one tensor, the first first
 
     def value(self, item: Any) -> Any:
         """The value of a node, within lists too; a constant is itself."""
@@ -64,6 +65,8 @@ class Calls:
 
     def _call(self, node: Node, op: OpOverload) -> Any:
         example = node.meta["val"]
+        wish = self._wish(node, op)
+        op = aten.reshape.default if op is aten.view.default else op  # a program may lay its images out in another way
         inputs, names, attributes = self._arguments(node.args, node.kwargs, op)
         if op._overloadname in SCALARS and inputs[1:] and isinstance(inputs[1], int | float):
             op = getattr(op.overloadpacket, SCALARS[op._overloadname])
@@ -72,7 +75,7 @@ class Calls:
         several = not isinstance(example, Tensor)
         if several and not _tensors(example):
             raise refusal(f"{op} gives a number that depends on data", node)
-        outputs = tuple(self._new(self._wish(node, op), e) for e in (example if several else [example]))
+        outputs = tuple(self._new(wish, e) for e in (example if several else [example]))
         call = Call(op, inputs, names, attributes, outputs, several, path, kind)
         self.calls.append(call)
         self._share(call)
@@ -126,13 +129,17 @@ class Calls:
     def _replace(self, node: Node, op: OpOverload) -> None:
         """An op in place, as its twin that leaves its input alone: later readers of the input read the new value."""
         changed, packet = node.args[0], op.overloadpacket
+        assert isinstance(changed, Node)
         twin = getattr(getattr(torch.ops, op.namespace), packet.__name__.removesuffix("_"), None)
-        old = self.value(changed)
-        if not packet.__name__.endswith("_") or twin is None or (old in self._shared and changed not in self._buffers):
+        old, group = self.value(changed), self._groups.setdefault(changed, [changed])
+        seen = old in self._shared and group[0] not in self._buffers
+        if not packet.__name__.endswith("_") or twin is None or seen:
             what = f" {old}" if isinstance(old, Value) else ""
             raise refusal(f"{op} changes{what} in place, which others may see", node)
-        assert isinstance(changed, Node)
-        self._now[node] = self._now[changed] = self._call(node, getattr(twin, op._overloadname))
+        self._groups[node] = group
+        group.append(node)
+        value = self._call(node, getattr(twin, op._overloadname))
+        self._now.update(dict.fromkeys(group, value))
 
     def _batch_norm(self, node: Node) -> Value:
         """Batch norm in training, with the new running statistics as results: later readers see those."""

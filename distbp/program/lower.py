@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 from torch.fx import Node
+from torch.utils._pytree import tree_map
 
 from distbp.errors import RequestError
 from distbp.program.calls import Calls
@@ -35,11 +36,23 @@ def lower(module: nn.Module, loss: Callable[[Any, Any], Any], inputs: tuple[Tens
 def _export(whole: SumLoss, inputs: tuple[Tensor, ...], target: Any) -> ExportedProgram:
     try:
         with _LOCK, torch.enable_grad(), _quiet():
-            return torch.export.export(whole, (inputs, target), strict=False)
+            return torch.export.export(whole, distinct((inputs, target)), strict=False)
     except RequestError:
         raise
     except Exception as error:
         raise _not_exported(whole.module, error) from error
+
+
+def distinct(example: Any) -> Any:
+    """``example`` with a tensor of its own in each place: torch.export would take equal ones for one input."""
+    seen: set[int] = set()
+
+    def own(x: Any) -> Any:
+        twice = isinstance(x, Tensor) and id(x) in seen
+        seen.add(id(x))
+        return x.clone() if twice else x
+
+    return tree_map(own, example)
 
 
 @contextmanager
@@ -71,7 +84,7 @@ class _Lowering:
         self.whole = whole
         self.exported = exported
         self.names = Names()
-        self.canonical = {id(p): name for name, p in whole.module.named_parameters()}
+        self.canonical = {id(t): n for n, t in (*whole.module.named_parameters(), *whole.module.named_buffers())}
         self.inputs: list[Value] = []
         self.slots: dict[Value, Slot] = {}
         self.constants: dict[Value, Tensor] = {}
@@ -126,13 +139,14 @@ class _Lowering:
         """The value of the parameter or buffer at ``target``; tied parameters are one value."""
         path, _, leaf = target.rpartition(".")
         owner = self.whole.get_submodule(path)
-        tensor = owner._parameters.get(leaf)
+        tensor = owner._parameters.get(leaf, owner._buffers.get(leaf))
         name = self.canonical.get(id(tensor), target.removeprefix("module."))
         if name not in self.by_name:
             room = path.removeprefix("module").removeprefix(".")
             stem = of_module(room, type(owner).__name__) + "_" if room else ""
             value = self.by_name[name] = self._new(node, stem + leaf)
-            trainable = tensor is not None and tensor.requires_grad and id(tensor) in self.canonical
+            known = leaf in owner._parameters and id(tensor) in self.canonical
+            trainable = known and tensor is not None and tensor.requires_grad
             self.slots[value] = Slot(name, owner, leaf, trainable)
         return self.by_name[name]
 

@@ -20,6 +20,7 @@ class Names:
     def new(self, wish: str) -> str:
         """``wish`` as an identifier, or ``wish_2``, ``wish_3`` ... if it is taken."""
         stem = re.sub(r"\W", "_", wish) or "value"
+        stem = f"layer_{stem}" if stem[0].isdigit() else stem
         name, number = stem, 1
         while name in self._taken or f"d_{name}" in self._taken:
             number += 1

@@ -83,7 +83,7 @@ class Program:
         """
         states = [slot.read() for slot in self._slots]
         places = [gradients[name] for name in self._trainable]
-        key = add, *(t.data_ptr() for t in states), *(t.data_ptr() for t in places), *map(_strides, inputs)
+        key = add, *map(_lies, states), *map(_lies, places), *map(_strides, inputs)
         found = self._bound.get(key)
         if found is None:
             found = self._bind(key, inputs, states, places, add)
@@ -159,6 +159,10 @@ def build(
 
 def _like(tensor: Tensor) -> Like:
     return tuple(tensor.shape), tuple(tensor.stride()), tensor.dtype, tensor.device
+
+
+def _lies(tensor: Tensor) -> tuple[int, tuple[int, ...]]:
+    return tensor.data_ptr(), tensor.stride()
 
 
 def _strides(leaf: Any) -> Any:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch._ops import OpOverload
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_map
 
 from distbp.program.instruction import Instruction, Opaque, Operand, Origin, Scope
@@ -42,7 +42,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def given(self, name: str, like: tuple[Any, ...], origin: Origin) -> Tensor:
         """A tensor that the program finds: ``like`` is its (shape, stride, dtype, device)."""
         shape, stride, dtype, device = like
-        with self._fakes:
+        with _disable_current_modes(), self._fakes:
             tensor = torch.empty_strided(shape, stride, dtype=dtype, device=device)
         self._note(tensor, name, origin)
         return tensor

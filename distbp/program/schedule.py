@@ -10,6 +10,10 @@ from distbp.maps.base import Map
 from distbp.program.graph import Call, Graph, Slot, Value
 from distbp.program.rules import draws, rule_of
 
+SHAPES_ONLY = {"detach", *(f"{what}_like" for what in ("zeros", "ones", "full", "empty", "rand", "randn"))}
+SHAPES_ONLY |= {f"new_{what}" for what in ("zeros", "ones", "full", "empty")}
+"""Ops whose results do not depend on the numbers in their inputs, as far as gradients go."""
+
 
 @dataclass(frozen=True)
 class Pullback:
@@ -57,7 +61,7 @@ def differentiated(graph: Graph) -> list[Call]:
     """The calls on a way from a trainable parameter to the loss, in order."""
     moved = {value for value, slot in graph.slots.items() if slot.trainable}
     for call in graph.calls:
-        if not moved.isdisjoint(call.values()) and str(call.op) != "aten.detach.default":
+        if not moved.isdisjoint(call.values()) and call.op.overloadpacket.__name__ not in SHAPES_ONLY:
             moved.update(v for v in call.outputs if v is not None and v.dtype.is_floating_point)
     reached, kept = {graph.loss_sum}, []
     for call in reversed(graph.calls):

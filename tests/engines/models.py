@@ -127,6 +127,23 @@ class Image(nn.Module):
         return self.last(self.tail(h + self.body(h)))
 
 
+class Counted(nn.Module):
+    """Blocks known by number, one norm used twice, a buffer changed twice, an image seen as rows, a value of zeros."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        norm = nn.BatchNorm1d(6)
+        self.image = nn.Conv2d(2, 2, 3, padding=1, bias=False)
+        self.rows = nn.Sequential(nn.Linear(8, 6, bias=False), norm, nn.Sequential(nn.Linear(6, 6, bias=False)), norm)
+        self.last = nn.Linear(6, 4)
+        self.register_buffer("mean", torch.zeros(6, dtype=torch.float64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.rows(self.image(x).view(x.shape[0], -1))
+        self.mean.mul_(0.9).add_(1.0)
+        return self.last(h + self.mean.to(h.dtype) + torch.zeros_like(h))
+
+
 class Words(nn.Module):
     """A tied embedding, a recurrent layer and attention. The words are told by the size of the numbers."""
 
@@ -211,5 +228,6 @@ MODELS = [
     ),
     Model("image with batch norm", Image, cross_entropy, labels, ((2, 6, 6),)),
     Model("words", Words, cross_entropy, labels),
+    Model("twice a batch norm", Counted, cross_entropy, labels, ((2, 2, 2),)),
     Model("written out", lambda: perceptron(nn.Tanh()), written_out, numbers),
 ]

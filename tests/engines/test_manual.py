@@ -254,6 +254,41 @@ def test_fallback_differentiates_just_that_op(function: Callable[[Tensor], Tenso
     assert "torch.addmm(" in source
 
 
+class Gain(nn.Module):
+    """A parameter that the op without a map reads itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(6, 6), nn.Linear(6, 4)
+        self.gain = nn.Parameter(torch.linspace(0.5, 1.5, 6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(torch.hypot(self.first(x), self.gain))
+
+
+def test_fallback_gives_a_parameter_its_gradient() -> None:
+    model = Model("", Gain, cross_entropy, labels)
+    _agree(model.build(), model.part(), fallback="autograd")
+
+
+class Pair(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(6, 4), nn.Linear(6, 4)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return self.a(x) + self.b(y)
+
+
+def test_inputs_that_were_one_tensor_in_the_example_may_differ_later() -> None:
+    model = Model("", Pair, cross_entropy, labels, ((6,), (6,)))
+    module, part = model.build(), model.part()
+    engine = ManualEngine(module, cross_entropy)
+    engine.prepare(replace(part, inputs=(part.inputs[0], part.inputs[0])))
+    ours, theirs = _gradients(engine, part), _gradients(AutogradEngine(module, cross_entropy), part)
+    assert all(torch.allclose(ours[name], theirs[name], rtol=1e-12) for name in theirs)
+
+
 class Counting(nn.Module):
     """Draws, by hand, and counts its calls in a buffer."""
 
