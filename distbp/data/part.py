@@ -7,9 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from distbp.alignment import ALIGNMENT
 from distbp.data import order
-
-ALIGNMENT = 64  # bytes: a cache line, and the widest vector of a CPU
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from torch.utils._pytree import tree_leaves
 from distbp.data.part import Part
 from distbp.engines.base import Loss
 from distbp.explain.buckets import buckets
-from distbp.explain.passes import contiguous_passes
 from distbp.explain.standalone import standalone
 from distbp.explain.table import table
 from distbp.program.program import Passes, Program, build
@@ -30,7 +29,7 @@ class Explanation:
         """The program that the manual engine runs. Raises RequestError for a model that has none."""
         program = build(module, loss, example.inputs, example.target, fallback=fallback, outputs=False)
         device = example.inputs[0].device
-        passes = contiguous_passes(program, device)
+        passes = program.passes(program.contiguous(device), add=False)
         return cls(program, passes, (*example.inputs, *tree_leaves(example.target)), device)
 
     @property

@@ -97,10 +97,7 @@ class Move(Map):
     def forward(x: Tensor, device: torch.device, dtype: torch.dtype, **how: Any) -> tuple[Tensor, Any]:
         return x.to(device, dtype, **how), (x.dtype, x.device)
 
-    @staticmethod
-    def vjp(saved: Any, d_y: Tensor) -> tuple[Any, ...]:
-        dtype, device = saved
-        return (d_y.to(dtype=dtype, device=device),)
+    vjp = Cast.vjp
 
 
 @register_map("aten.to.dtype_layout")
@@ -113,10 +110,7 @@ class Convert(Map):
     def forward(x: Tensor, **how: Any) -> tuple[Tensor, Any]:
         return torch.ops.aten.to.dtype_layout(x, **how), (x.dtype, x.device)
 
-    @staticmethod
-    def vjp(saved: Any, d_y: Tensor) -> tuple[Any, ...]:
-        dtype, device = saved
-        return (d_y.to(dtype=dtype, device=device),)
+    vjp = Cast.vjp
 
 
 @register_map("aten._to_copy.default")
@@ -129,10 +123,7 @@ class ConvertCopy(Map):
     def forward(x: Tensor, **how: Any) -> tuple[Tensor, Any]:
         return torch.ops.aten._to_copy(x, **how), (x.dtype, x.device)
 
-    @staticmethod
-    def vjp(saved: Any, d_y: Tensor) -> tuple[Any, ...]:
-        dtype, device = saved
-        return (d_y.to(dtype=dtype, device=device),)
+    vjp = Cast.vjp
 
 
 @register_map("aten.type_as.default")

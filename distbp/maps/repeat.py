@@ -12,6 +12,7 @@ from distbp.maps.base import Map
 from distbp.maps.registry import register_map
 
 
+@register_map("aten.broadcast_to.default")
 @register_map("aten.expand.default")
 class Expand(Map):
     """y = x, repeated along its dimensions of length 1 and along new leading ones.
@@ -20,21 +21,6 @@ class Expand(Map):
 
     @staticmethod
     def forward(x: Tensor, size: Sequence[int], implicit: bool = False) -> tuple[Tensor, Size]:  # noqa: ARG004
-        return x.expand(tuple(size)), x.shape
-
-    @staticmethod
-    def vjp(shape: Size, d_y: Tensor) -> tuple[Any, ...]:
-        return (d_y.sum_to_size(shape),)
-
-
-@register_map("aten.broadcast_to.default")
-class BroadcastTo(Map):
-    """y = x, repeated along its dimensions of length 1 and along new leading ones.
-    dx = dy summed over the repetitions
-    """
-
-    @staticmethod
-    def forward(x: Tensor, size: Sequence[int]) -> tuple[Tensor, Size]:
         return x.expand(tuple(size)), x.shape
 
     @staticmethod

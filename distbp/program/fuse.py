@@ -10,7 +10,7 @@ import torch
 
 from distbp.maps import registry
 from distbp.maps.cross_entropy import CHUNK_BYTES
-from distbp.program.graph import Call, Graph, Value
+from distbp.program.graph import Call, Graph, Value, needed
 
 OP = "distbp.linear_cross_entropy.default"
 torch.library.define(
@@ -18,7 +18,7 @@ torch.library.define(
     "(Tensor x, Tensor W, Tensor? b, Tensor target, Tensor? weight=None, "
     "int reduction=1, int ignore_index=-100, float label_smoothing=0.0) -> Tensor",
 )
-SHAPES = ("aten.view.default", "aten.reshape.default", "aten.flatten.using_ints")
+SHAPES = ("aten.reshape.default", "aten.flatten.using_ints")
 AFFINE = ("aten.mul.Scalar", "aten.div.Scalar", "aten.neg.default", "aten.add.Tensor", "aten.add.Scalar")
 
 
@@ -35,13 +35,8 @@ def fused(graph: Graph) -> Graph:
 
 def _without_outputs(graph: Graph) -> Graph:
     """``graph`` without what only the module's output needs."""
-    wanted: set[Any] = {graph.loss_sum, graph.count, *graph.moved.values()}
-    kept = []
-    for call in reversed(graph.calls):
-        if wanted.intersection(call.outputs):
-            wanted.update(call.values())
-            kept.append(call)
-    return replace(graph, calls=kept[::-1], outputs=())
+    returned = (graph.loss_sum, graph.count, *graph.moved.values())
+    return replace(graph, calls=needed(graph.calls, returned), outputs=())
 
 
 def _linear(graph: Graph, loss: Call) -> tuple[Call, list[Call]] | None:

@@ -1,6 +1,6 @@
 """A model and its loss as a straight line of calls: what torch.export gives, in our own few words."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,3 +87,13 @@ class Graph:
         yield from (*self.inputs, *self.slots, *self.constants)
         for call in self.calls:
             yield from (value for value in call.outputs if value is not None)
+
+
+def needed(calls: Sequence[Call], returned: Iterable[Any]) -> list[Call]:
+    """The calls that what is returned depends on, in order."""
+    wanted, kept = {item for item in returned if isinstance(item, Value)}, []
+    for call in reversed(calls):
+        if wanted.intersection(call.outputs):
+            wanted.update(call.values())
+            kept.append(call)
+    return kept[::-1]

@@ -99,6 +99,14 @@ class Instruction:
         """Every tensor among the arguments, those that it writes included."""
         return [*operands((self.args, self.kwargs)), *self.keeps]
 
+    def gives(self) -> list[Operand]:
+        """The outputs that there are."""
+        return [o for o in self.outputs if o is not None]
+
+    def touches(self) -> list[Operand]:
+        """Every tensor that it gives or reads."""
+        return [*self.gives(), *self.reads()]
+
     def changes(self) -> list[Operand]:
         """The arguments that it writes."""
         if self.op is torch.ops.aten.native_batch_norm.default and self.args[5]:
@@ -112,12 +120,12 @@ class Instruction:
 
     def is_view(self) -> bool:
         """Whether all that it does is to show memory in another way."""
-        made = [o for o in self.outputs if o is not None]
-        return bool(made) and not self.changes() and all(o.root is not o for o in made)
+        given = self.gives()
+        return bool(given) and not self.changes() and all(o.root is not o for o in given)
 
     def makes(self) -> list[Operand]:
         """The outputs that are new memory."""
-        return [o for o in self.outputs if o is not None and o.root is o]
+        return [o for o in self.gives() if o.root is o]
 
     def is_(self, *ops: OpOverload) -> bool:
         """Whether the primitive is one of these."""

@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_map
 
 from distbp.errors import RequestError
 from distbp.program.calls import Calls
-from distbp.program.graph import Graph, Slot, Value
+from distbp.program.graph import Graph, Slot, Value, needed
 from distbp.program.names import Names, of_module
 from distbp.program.sum_loss import SumLoss
 
@@ -106,7 +106,7 @@ class _Lowering:
             inputs=tuple(self.inputs),
             slots=self.slots,
             constants=self.constants,
-            calls=_needed(calls.calls, [*returned, *moved.values()]),
+            calls=needed(calls.calls, [*returned, *moved.values()]),
             loss_sum=loss_sum,
             count=count,
             outputs=tuple(outputs),
@@ -154,13 +154,3 @@ class _Lowering:
         example = node.meta.get("val")
         shape, dtype = (tuple(example.shape), example.dtype) if isinstance(example, Tensor) else ((), torch.int64)
         return Value(self.names.new(wish), shape, dtype)
-
-
-def _needed(calls: list[Any], returned: list[Any]) -> list[Any]:
-    """The calls that what is returned depends on, in order."""
-    wanted, kept = {item for item in returned if isinstance(item, Value)}, []
-    for call in reversed(calls):
-        if wanted.intersection(call.outputs):
-            wanted.update(call.values())
-            kept.append(call)
-    return kept[::-1]

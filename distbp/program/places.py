@@ -4,17 +4,16 @@ Results whose primitive can write where it is told lie in one *arena*, which is 
 share a place if one is dead before the other begins. What torch insists on allocating itself stays with torch.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import torch
 from torch._ops import OpOverload
 
+from distbp.alignment import ALIGNMENT, round_up
 from distbp.program.instruction import Instruction, Operand, Origin, is_random, operands
 from distbp.program.primitives import ALLOCATIONS, COPIES, FILLS, ONES, ZEROS, out_of
 from distbp.program.trace import Trace
-
-ALIGNMENT = 64  # bytes: a cache line, and the widest vector of a CPU
 
 
 @dataclass
@@ -37,7 +36,7 @@ def places(trace: Trace) -> Places:
     _live(trace, plan)
     arena = _write_over(trace, plan, set(_writable(trace, plan)))
     _pack(plan, arena)
-    plan.static |= {o for i in trace.instructions for o in i.outputs if o is not None and o in arena}
+    plan.static |= arena
     _views(trace, plan)
     _end(trace, plan)
     return plan
@@ -45,27 +44,40 @@ def places(trace: Trace) -> Places:
 
 def _prepare(trace: Trace, plan: Places) -> None:
     """What is known before the first step: the module's own tensors, constants, and what follows from those."""
-    fixed = {*trace.constants}
+    plan.static = {*trace.constants}
     changed = {o.root for i in trace.instructions for o in i.changes()} | {o.root for o in trace.results()}
-    left: list[Instruction] = []
-    turn = trace.turn
-    for number, i in enumerate(trace.instructions):
-        makes = {o for o in i.outputs if o is not None}
-        settled = isinstance(i.op, OpOverload) and not i.changes() and not is_random(i.op) and not i.is_(*ALLOCATIONS)
-        if makes and settled and fixed.issuperset(i.reads()) and changed.isdisjoint(o.root for o in makes):
-            fixed |= makes
-            plan.prepared.append(i)
-            turn -= number < trace.turn
-        else:
-            left.append(i)
-    trace.instructions, trace.turn = left, turn
-    plan.static = {*fixed, *trace.states, *trace.gradients}
+
+    def settled(i: Instruction) -> bool:
+        plain = isinstance(i.op, OpOverload) and not i.changes() and not is_random(i.op) and not i.is_(*ALLOCATIONS)
+        return plain and plan.static.issuperset(i.reads()) and changed.isdisjoint(o.root for o in i.gives())
+
+    _once(trace, plan, settled)
+    plan.static |= {*trace.states, *trace.gradients}
+
+
+def _views(trace: Trace, plan: Places) -> None:
+    """Views of what is static are made once."""
+    results = trace.results()
+    _once(trace, plan, lambda i: i.is_view() and plan.static.issuperset(i.reads()) and results.isdisjoint(i.gives()))
+
+
+def _once(trace: Trace, plan: Places, when: Callable[[Instruction], bool]) -> None:
+    """Take the instructions that give something, of which ``when`` holds, out of the steps: they are done once."""
+
+    def stays(i: Instruction) -> bool:
+        if not i.gives() or not when(i):
+            return True
+        plan.prepared.append(i)
+        plan.static.update(i.gives())
+        return False
+
+    trace.keep(stays)
 
 
 def _live(trace: Trace, plan: Places) -> None:
     """From which instruction to which each root is needed."""
     for number, i in enumerate(trace.instructions):
-        for operand in (*(o for o in i.outputs if o is not None), *i.reads()):
+        for operand in i.touches():
             first, _ = plan.lives.get(operand.root, (number, number))
             plan.lives[operand.root] = first, number
     for operand in trace.results():
@@ -135,7 +147,7 @@ def _pack(plan: Places, arena: set[Operand]) -> None:
     taken: list[tuple[int, int, int, int]] = []  # begin, end, first, last
     for root in sorted(lives, key=lambda o: (-o.bytes, lives[o])):
         first, last = lives[root]
-        need, begin = -(-root.bytes // ALIGNMENT) * ALIGNMENT, 0
+        need, begin = round_up(root.bytes, ALIGNMENT), 0
         for b, e, _, _ in sorted(block for block in taken if block[2] <= last and first <= block[3]):
             if b - begin >= need:
                 break
@@ -146,27 +158,13 @@ def _pack(plan: Places, arena: set[Operand]) -> None:
     plan.offsets.update({root: plan.offsets[first] for root, first in head.items()})
 
 
-def _views(trace: Trace, plan: Places) -> None:
-    """Views of what is static are made once."""
-    left: list[Instruction] = []
-    turn = trace.turn
-    for number, i in enumerate(trace.instructions):
-        if i.is_view() and plan.static.issuperset(i.reads()) and not trace.results().intersection(i.outputs):
-            plan.static.update(o for o in i.outputs if o is not None)
-            plan.prepared.append(i)
-            turn -= number < trace.turn
-        else:
-            left.append(i)
-    trace.instructions, trace.turn = left, turn
-
-
 def _end(trace: Trace, plan: Places) -> None:
     """After which instruction each operand that is not static is dead."""
     results = trace.results()
     last: dict[Operand, Instruction] = {}
     seen: dict[Operand, None] = {}
     for i in trace.instructions:
-        for operand in (*(o for o in i.outputs if o is not None), *i.reads()):
+        for operand in i.touches():
             if operand not in plan.static:
                 seen[operand] = None
                 last[operand] = i

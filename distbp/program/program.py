@@ -61,12 +61,7 @@ class Program:
     @property
     def source(self) -> str:
         """The Python that runs where all tensors are contiguous, as those of a part and of flat buffers are."""
-        return self.passes(self._contiguous(), add=False).source
-
-    @property
-    def arena_bytes(self) -> int:
-        """The memory that the program keeps from step to step."""
-        return self._arena.nbytes
+        return self.passes(self.contiguous(), add=False).source
 
     def run(
         self,
@@ -76,7 +71,6 @@ class Program:
         *,
         add: bool = False,
         complete: Callable[[str], None],
-        d_loss: Tensor | None = None,
     ) -> tuple[Tensor, int | Tensor, Any, dict[str, Tensor]]:
         """``(loss_sum, count, output, changes of buffers)``; each parameter's gradient is written into ``gradients``,
         or with ``add`` added.
@@ -89,7 +83,7 @@ class Program:
             found = self._bind(key, inputs, states, places, add)
         forward, backward, names = found
         forward(inputs, generator)
-        loss_sum, count, outputs, moved = backward(self._one if d_loss is None else d_loss, complete)
+        loss_sum, count, outputs, moved = backward(self._one, complete)
         changes = dict(zip(names, moved, strict=True))
         if not self.graph.outputs:
             return loss_sum, count, None, changes
@@ -115,7 +109,7 @@ class Program:
     def _bind(self, key: Any, inputs: Sequence[Any], states: list[Tensor], places: list[Tensor], add: bool) -> Any:
         """The two functions for these tensors."""
         device = states[0].device if states else torch.device("cpu")
-        likes = dict(self._contiguous(device))
+        likes = self.contiguous(device)
         for value, tensor in zip((*self.graph.inputs, *self.graph.slots), (*inputs, *states), strict=True):
             if isinstance(tensor, Tensor) and tuple(tensor.shape) == value.shape:
                 likes[value] = _like(tensor)
@@ -132,7 +126,8 @@ class Program:
             self._bound.popitem(last=False)
         return self._bound[key]
 
-    def _contiguous(self, device: torch.device | None = None) -> dict[Value, Like]:
+    def contiguous(self, device: torch.device | None = None) -> dict[Value, Like]:
+        """How everything that the program is given lies, where it is contiguous."""
         graph, device = self.graph, device or self._device
         values = (*graph.inputs, *graph.slots)
         likes = {v: (v.shape, contiguous(v.shape), v.dtype, device) for v in values}

@@ -52,7 +52,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         made = [None if o is None else self.given(o[0], o[1], Origin.MADE) for o in outputs]
         operands = tuple(None if m is None else self.operand(m) for m in made)
         kept = tuple(map(self.operand, keeps))
-        self.instructions.append(Instruction(op, self._read(args), {}, operands, True, self.scope, kept))
+        self.instructions.append(Instruction(op, self.read(args), {}, operands, True, self.scope, kept))
         return made
 
     def operand(self, tensor: Tensor) -> Operand:
@@ -87,7 +87,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if func is torch.ops.aten.detach.default:
             self._same(result, args[0])
             return result
-        read_args, read_kwargs = self._read(args), self._read(kwargs)
+        read_args, read_kwargs = self.read(args), self.read(kwargs)
         outputs = tuple(self._made(t, func) if isinstance(t, Tensor) else None for t in tensors)
         self.instructions.append(Instruction(func, read_args, read_kwargs, outputs, several, self.scope))
         return result
@@ -109,6 +109,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._held.append(tensor)
         return operand
 
-    def _read(self, item: Any) -> Any:
+    def read(self, item: Any) -> Any:
+        """``item`` with the operand of each tensor in its place."""
         read: Callable[[Any], Any] = lambda x: self.operand(x) if isinstance(x, Tensor) else x  # noqa: E731
         return tree_map(read, item)

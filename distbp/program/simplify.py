@@ -1,6 +1,8 @@
 """Leaves out of a trace what nobody reads, and has gradients formed where they travel from."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+
+from torch._ops import OpOverload
 
 from distbp.program.instruction import Announcement, Instruction, Operand, Origin
 from distbp.program.primitives import ADDS, ALLOCATIONS, ZEROS, aten, out_of
@@ -18,43 +20,50 @@ def simplified(trace: Trace) -> Trace:
 
 def _live(trace: Trace) -> None:
     """Drop the instructions whose results are read by nobody."""
-    results = trace.results()
-    used = set(results)
-    memory = {o.root for o in results} | set(trace.gradients)
-    kept: list[Instruction] = []
-    up = trace.turn
-    for number in range(len(trace.instructions) - 1, -1, -1):
-        instruction = trace.instructions[number]
-        made = [o for o in instruction.outputs if o is not None]
-        wanted = isinstance(instruction.op, Announcement) or not used.isdisjoint(made)
+    used = trace.results()
+    memory = {o.root for o in used} | set(trace.gradients)
+    kept: set[Instruction] = set()
+    for instruction in reversed(trace.instructions):
+        wanted = isinstance(instruction.op, Announcement) or not used.isdisjoint(instruction.gives())
         if not instruction.is_view():
-            wanted |= any(
-                o.root in memory or o.root.place is not None for o in (*instruction.makes(), *instruction.changes())
-            )
-        if not wanted:
-            up -= number < trace.turn
-            continue
-        for operand in instruction.reads():
-            used.add(operand)
-            memory.add(operand.root)
-        memory.difference_update(instruction.makes())
-        kept.append(instruction)
-    trace.instructions = kept[::-1]
-    trace.turn = up
+            written = (*instruction.makes(), *instruction.changes())
+            wanted |= any(o.root in memory or o.root.place is not None for o in written)
+        if wanted:
+            used.update(instruction.reads())
+            memory.update(o.root for o in instruction.reads())
+            memory.difference_update(instruction.makes())
+            kept.add(instruction)
+    trace.keep(kept.__contains__)
 
 
 def _accumulate(trace: Trace) -> None:
     """``T = a b;  G += T`` as ``G += a b``, and ``T = 0;  T[i] += x;  G += T`` as ``G[i] += x``."""
-    for last in [i for i in trace.instructions if i.is_(aten.add_.Tensor) and i.args[0] in trace.gradients]:
-        gradient, term = last.args[0], last.args[1]
-        touching = [i for i in trace.instructions if any(o.root is term.root for o in (*i.reads(), *i.outputs) if o)]
-        if last.kwargs or not _replaceable(gradient, term, touching, last, trace):
-            continue
+    for last, touching in _deliveries(trace, aten.add_.Tensor):
+        gradient, term = last.args
         writers = [i for i in touching if not i.is_view() and i is not last]
         if _only_adds(writers, term.root):
             _begin(writers[0], trace)
             _take_place(term.root, gradient)
-            trace.instructions.remove(last)
+            trace.keep(last.__ne__)
+
+
+def _forward(trace: Trace) -> None:
+    """``T = f(x);  G = T`` as ``f(x, out=G)``, where f can and nobody reads T later."""
+    for last, touching in _deliveries(trace, aten.copy_.default):
+        gradient, term = last.args
+        first = touching[0]
+        if first.is_(*ZEROS, *ALLOCATIONS) or out_of(first.op) is not None:
+            _take_place(term.root, gradient)
+            trace.keep(last.__ne__)
+
+
+def _deliveries(trace: Trace, op: OpOverload) -> Iterator[tuple[Instruction, list[Instruction]]]:
+    """The instructions ``op(G, T)`` where T might lie in G, each with all that touch T's memory."""
+    for last in [i for i in trace.instructions if i.is_(op) and i.args[0] in trace.gradients and not i.kwargs]:
+        gradient, term = last.args
+        touching = [i for i in trace.instructions if any(o.root is term.root for o in i.touches())]
+        if _replaceable(gradient, term, touching, last, trace):
+            yield last, touching
 
 
 def _only_adds(writers: Sequence[Instruction], root: Operand) -> bool:
@@ -79,20 +88,7 @@ def _begin(first: Instruction, trace: Trace) -> None:
         first.op, first.args, first.outputs = aten.addmm_.default, (made, *first.args), (made,)
         first.several = False
     else:
-        trace.instructions.remove(first)
-
-
-def _forward(trace: Trace) -> None:
-    """``T = f(x);  G = T`` as ``f(x, out=G)``, where f can and nobody reads T later."""
-    for last in [i for i in trace.instructions if i.is_(aten.copy_.default) and i.args[0] in trace.gradients]:
-        gradient, term = last.args[0], last.args[1]
-        touching = [i for i in trace.instructions if any(o.root is term.root for o in (*i.reads(), *i.outputs) if o)]
-        if not _replaceable(gradient, term, touching, last, trace):
-            continue
-        first = touching[0]
-        if first.is_(*ZEROS, *ALLOCATIONS) or out_of(first.op) is not None:
-            _take_place(term.root, gradient)
-            trace.instructions.remove(last)
+        trace.keep(first.__ne__)
 
 
 def _replaceable(

@@ -11,7 +11,7 @@ from distbp.program.graph import Call, Graph
 from distbp.program.instruction import Announcement, Instruction, Opaque, Operand, Step
 from distbp.program.places import Places
 from distbp.program.primitives import ALLOCATIONS, COPIES, FILLS, ONES, ZEROS, out_of
-from distbp.program.text import joined, literal, shapes, statement, unpack
+from distbp.program.text import joined, literal, shapes, statement, typed, unpack
 from distbp.program.trace import Trace
 from distbp.program.vocabulary import Vocabulary
 
@@ -40,7 +40,7 @@ class Source:
     def _head(self) -> Iterator[str]:
         yield f'"""The forward and the backward pass of {self.graph.title}, for'
         for value in self.graph.inputs:
-            yield f"    {value.name}   {str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
+            yield f"    {value.name}   {typed(value)}"
         yield '"""'
 
     def _passes(self) -> Iterator[str]:
@@ -54,7 +54,7 @@ class Source:
             yield ""
             yield "    # from the forward pass to the backward pass, in memory of torch's"
             yield from (f"    {name} = None" for name in crossing)
-        down, up = self.trace.instructions[: self.trace.turn], self.trace.instructions[self.trace.turn :]
+        down, up = self.trace.down, self.trace.up
         yield ""
         yield "    def forward(inputs, generator):"
         yield from self._nonlocal(crossing, down, self.trace.inputs)
@@ -100,8 +100,8 @@ class Source:
 
     def _crossing(self) -> set[str]:
         """The names that both passes, or one of them and the return, know."""
-        down, up = self.trace.instructions[: self.trace.turn], self.trace.instructions[self.trace.turn :]
-        below = {o.name for i in down for o in (*i.reads(), *i.outputs) if o is not None and self._anew(o)}
+        down, up = self.trace.down, self.trace.up
+        below = {o.name for i in down for o in i.touches() if self._anew(o)}
         below |= {o.name for o in self.trace.inputs} | {i.op.saved for i in down if isinstance(i.op, Opaque)}
         above = {o.name for i in up for o in i.reads() if self._anew(o)}
         above |= {i.op.saved for i in up if isinstance(i.op, Opaque)}
@@ -111,7 +111,7 @@ class Source:
         return operand not in self.plan.static
 
     def _nonlocal(self, crossing: list[str], part: list[Instruction], given: Any) -> Iterator[str]:
-        bound = {o.name for i in part for o in i.outputs if o is not None} | {o.name for o in given}
+        bound = {o.name for i in part for o in i.gives()} | {o.name for o in given}
         bound |= {o.name for i in part for o in self.plan.ends.get(i, ())}
         bound |= {i.op.saved for i in part if isinstance(i.op, Opaque)}
         names = [name for name in crossing if name in bound]
@@ -149,11 +149,11 @@ class Source:
         made = i.makes()
         placed = in_arena and bool(made) and (all(o in self.plan.static for o in made) or made[0] in self.plan.over)
         if i.changes() and not (placed and out_of(op)):
-            bound = [o for o in i.outputs if o is not None and o not in i.changes() and self._anew(o)]
+            bound = [o for o in i.gives() if o not in i.changes() and self._anew(o)]
             target = names_of(i, bound)
             return written(f"{target} = " if bound else "", op, i)
         if not placed:
-            return written(f"{names_of(i, [o for o in i.outputs if o])} = ", op, i)
+            return written(f"{names_of(i, i.gives())} = ", op, i)
         simple = filled(i, made[0])
         if simple is not None:
             return iter(simple)

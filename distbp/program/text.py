@@ -1,7 +1,6 @@
 """How a piece of a program is written in Python."""
 
 from collections.abc import Iterator, Sequence
-from itertools import takewhile
 from typing import Any
 
 import torch
@@ -22,11 +21,6 @@ def unpack(names: Sequence[str], source: str) -> Iterator[str]:
     if len(names) > 1 and len(line) <= WIDTH:
         return iter([line])
     return _wrapped("(", [*names, ""] if len(names) == 1 else names, f") = {source}") if names else iter(())
-
-
-def listed(name: str, items: Sequence[str]) -> Iterator[str]:
-    """``name = [items]``."""
-    return _wrapped(f"{name} = [", items, "]")
 
 
 def joined(items: Sequence[str]) -> str:
@@ -72,19 +66,3 @@ def shape(value: Value) -> str:
 def typed(value: Value) -> str:
     """``float32 (32, 784)``."""
     return f"{str(value.dtype).removeprefix('torch.')} {shape(value)}"
-
-
-def attributes(call: Call) -> dict[str, str]:
-    """The attributes of a call that differ from the op's defaults, written."""
-    defaults = {a.name: a.default_value for a in call.op._schema.arguments if a.has_default_value()}
-    told = {name: v for name, v in call.attributes.items() if name not in defaults or v != defaults[name]}
-    return {name: literal(v) for name, v in told.items()}
-
-
-def arguments(call: Call) -> list[str]:
-    """What the op itself is called with: its leading tensors as they stand, everything else by name."""
-    given = dict(zip(call.names, map(literal, call.inputs), strict=True))
-    declared = [argument.name for argument in call.op._schema.arguments]
-    leading = list(takewhile(given.__contains__, declared))
-    rest = {name: given[name] for name in call.names if name not in leading} | attributes(call)
-    return [*(given[name] for name in leading), *(f"{name}={value}" for name, value in rest.items())]

@@ -1,6 +1,6 @@
 """A trace: what a program executes, before anybody has asked where results lie."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,22 @@ class Trace:
     d_loss: Operand
     returned: tuple[Any, Any, list[Any], dict[str, Any]]  # loss_sum, count, outputs, changes of buffers: Operands
 
+    @property
+    def down(self) -> list[Instruction]:
+        """The forward pass."""
+        return self.instructions[: self.turn]
+
+    @property
+    def up(self) -> list[Instruction]:
+        """The backward pass."""
+        return self.instructions[self.turn :]
+
+    def keep(self, wanted: Callable[[Instruction], bool]) -> None:
+        """Leave out the instructions that are not ``wanted``, of which each is asked once, in order."""
+        down, up = ([i for i in part if wanted(i)] for part in (self.down, self.up))
+        self.turn = len(down)
+        self.instructions = [*down, *up]
+
     def results(self) -> set[Operand]:
         """The operands that outlive the program."""
         return set(operands(self.returned))
@@ -33,11 +49,11 @@ def turned(trace: Trace, promised: Operand, output: Operand, at: int) -> Trace:
     """``trace`` with what reads the output of the map at the turn moved behind it."""
     late: list[Instruction] = []
     tainted = {promised}
-    for instruction in trace.instructions[: trace.turn]:
+    for instruction in trace.down:
         if not tainted.isdisjoint(instruction.reads()):
-            tainted.update(o for o in instruction.outputs if o is not None)
+            tainted.update(instruction.gives())
             late.append(instruction)
-    early = [i for i in trace.instructions[: trace.turn] if i not in late]
+    early = [i for i in trace.down if i not in late]
     between = trace.instructions[trace.turn : at]
     assert not any(not tainted.isdisjoint(i.reads()) for i in between), "the turn comes too late"
     swap = lambda o: output if o is promised else o  # noqa: E731

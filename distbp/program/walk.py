@@ -1,11 +1,10 @@
 """A walk through a graph, down and up, that finds out what its maps execute."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
 
 from distbp.errors import RequestError
 from distbp.maps.base import Map, Turn
@@ -203,7 +202,6 @@ class Walk:
     def _traced(self, turn: int, d_loss: Tensor, moved: dict[str, Tensor]) -> Trace:
         graph, operand = self.graph, self.recorder.operand
         loss_sum, count, *outputs = map(self._tensors, (graph.loss_sum, graph.count, *graph.outputs))
-        returned = replace_tensors((loss_sum, count, outputs, moved), operand)
         trace = Trace(
             instructions=self.recorder.instructions,
             turn=turn,
@@ -212,14 +210,9 @@ class Walk:
             gradients={operand(d): graph.slots[v].name for v, d in self.gradients.items()},
             constants={**{operand(self.now[v]): c for v, c in graph.constants.items()}, **self.recorder.constants},
             d_loss=operand(d_loss),
-            returned=returned,
+            returned=self.recorder.read((loss_sum, count, outputs, moved)),
         )
         return trace if self.turning is None else turned(trace, *self.turning)
-
-
-def replace_tensors(item: Any, operand: Callable[[Tensor], Operand]) -> Any:
-    """``item`` with every tensor in it replaced."""
-    return tree_map(lambda x: operand(x) if isinstance(x, Tensor) else x, item)
 
 
 def _told(call: Call) -> dict[str, Any]:

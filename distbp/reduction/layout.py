@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
+from distbp.alignment import ALIGNMENT, round_up
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,6 @@ def lay_out(shapes: Sequence[tuple[str, torch.Size]], dtype: torch.dtype, bucket
                 buckets.append((begin, end))
             begin = end
     return Layout(dtype, tuple(spans), tuple(buckets))
-
-
-def round_up(n: int, multiple: int) -> int:
-    """The least multiple of ``multiple`` that is not below n."""
-    return -(-n // multiple) * multiple
 
 
 def adopt(tensors: Mapping[str, Tensor], views: Mapping[str, Tensor]) -> None:

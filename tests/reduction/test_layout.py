@@ -7,7 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distbp.reduction.layout import ALIGNMENT, adopt, plan
+from distbp.alignment import ALIGNMENT
+from distbp.reduction.layout import adopt, plan
 
 SHAPES = st.lists(st.lists(st.integers(0, 7), max_size=3).map(tuple), min_size=1, max_size=8)
 DTYPES = st.sampled_from([torch.float32, torch.float64, torch.bfloat16])

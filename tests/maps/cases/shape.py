@@ -54,7 +54,7 @@ def _orders() -> Iterator[Case]:
 def _repeats() -> Iterator[Case]:
     for x in ("1I", "()", "NTI"):
         yield Case("aten.expand.default", repeat.Expand, (x,), {"size": lambda s: [s["N"], s["T"], s["I"]]})
-    yield Case("aten.broadcast_to.default", repeat.BroadcastTo, ("1I",), {"size": lambda s: [s["N"], s["T"], s["I"]]})
+    yield Case("aten.broadcast_to.default", repeat.Expand, ("1I",), {"size": lambda s: [s["N"], s["T"], s["I"]]})
     yield Case("aten.expand_as.default", repeat.ExpandAs, ("1I", "NTI"))
     for repeats in ([2, 3], [2, 1, 1], [1, 1]):
         yield Case("aten.repeat.default", repeat.Repeat, ("NI",), {"repeats": repeats})
