@@ -44,7 +44,7 @@ def _accumulate(trace: Trace) -> None:
         if _only_adds(writers, term.root):
             _begin(writers[0], trace)
             _take_place(term.root, gradient)
-            trace.keep(last.__ne__)
+            trace.drop(last)
 
 
 def _forward(trace: Trace) -> None:
@@ -54,7 +54,7 @@ def _forward(trace: Trace) -> None:
         first = touching[0]
         if first.is_(*ZEROS, *ALLOCATIONS) or out_of(first.op) is not None:
             _take_place(term.root, gradient)
-            trace.keep(last.__ne__)
+            trace.drop(last)
 
 
 def _deliveries(trace: Trace, op: OpOverload) -> Iterator[tuple[Instruction, list[Instruction]]]:
@@ -88,7 +88,7 @@ def _begin(first: Instruction, trace: Trace) -> None:
         first.op, first.args, first.outputs = aten.addmm_.default, (made, *first.args), (made,)
         first.several = False
     else:
-        trace.keep(first.__ne__)
+        trace.drop(first)
 
 
 def _replaceable(

@@ -40,6 +40,10 @@ class Trace:
         self.turn = len(down)
         self.instructions = [*down, *up]
 
+    def drop(self, instruction: Instruction) -> None:
+        """Leave out one instruction."""
+        self.keep(lambda i: i is not instruction)
+
     def results(self) -> set[Operand]:
         """The operands that outlive the program."""
         return set(operands(self.returned))
