@@ -12,6 +12,7 @@ VERBS = {
     "train": "train the workload; the verb that is meant where none is given",
     "evaluate": "loss and metrics of the checkpoint that resume=PATH names",
     "explain": "the model's mappings as a table, then its passes as Python; output=FILE: a file that runs by itself",
+    "check": "mappings, gradients and workers held to the law; exit code 3, and the first bad layer, if one fails",
     "bench": "engines: time and memory of a step with each engine, model by model",
     "data": "list: data sets that can be fetched; fetch NAME: fetch one now",
     "doctor": "what this machine has: cores, MPI, GPUs, and how quickly workers can talk",

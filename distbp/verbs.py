@@ -94,6 +94,13 @@ def explain(request: Request, comm: Communicator, _console: Console) -> dict[str
     return {}
 
 
+def check(request: Request, comm: Communicator, _console: Console) -> dict[str, Any]:
+    """The workload held to the law: its maps, its program, its workers. JobError, naming the layer, where it fails."""
+    from distbp.checking import checked
+
+    return checked(request, comm)
+
+
 def refuse_gpu_and_unwritable(request: Request) -> None:
     """RequestError, before minutes of measurement, for a GPU and for an ``output`` that could not be written."""
     if request.device == "cuda":
@@ -110,6 +117,7 @@ VERBS: Mapping[str, Callable[[Request, Communicator, Console], dict[str, Any]]] 
     "train": train,
     "evaluate": evaluate,
     "explain": explain,
+    "check": check,
     "doctor": doctor,
     "speeds": speeds,
     "bench engines": bench_engines,

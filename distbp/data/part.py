@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 from distbp.alignment import ALIGNMENT
 from distbp.data import order
@@ -25,6 +26,12 @@ class Part:
 
     def __len__(self) -> int:
         return len(self.inputs[0])
+
+    def leaves(self) -> list[Any]:
+        """The inputs and what the target holds, in a program's order."""
+        if isinstance(self.target, Tensor):
+            return [*self.inputs, self.target]
+        return [*self.inputs, *tree_leaves(self.target)]
 
 
 def pieces(part: Part, micro_batches: int, min_part: int = 1) -> list[Part]:

@@ -5,7 +5,6 @@ from typing import Any, Literal
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.utils._pytree import tree_leaves
 
 from distbp.data.part import Part
 from distbp.engines.base import Destination, Engine, Loss, Metrics, Outcome
@@ -57,13 +56,13 @@ class ManualEngine(Engine):
 
     def prepare(self, example: Part) -> None:
         """Lower the program for parts of this shape. Raises RequestError for a model that has none."""
-        self._program(example, _leaves(example))
+        self._program(example, example.leaves())
 
     def gradients(self, part: Part, destination: Destination, state: Any = None) -> Outcome:
         """The part's gradients, into ``destination``; ``complete`` is called in the order of ``emissions``."""
         if is_empty(part):
             return leave_zeros(self.emissions, destination, self._metric_sums)
-        leaves = _leaves(part)
+        leaves = part.leaves()
         program = self._program(part, leaves)
         ordered = program.emissions == self.emissions
         complete = destination.complete if ordered else _later
@@ -95,13 +94,6 @@ class ManualEngine(Engine):
         if device not in self._generators:
             self._generators[device] = Generator(device)
         return self._generators[device].manual_seed(part.draws)
-
-
-def _leaves(part: Part) -> list[Any]:
-    """The part's tensors, in a program's order."""
-    if isinstance(part.target, Tensor):
-        return [*part.inputs, part.target]
-    return [*part.inputs, *tree_leaves(part.target)]
 
 
 def _look(leaf: Any) -> Any:

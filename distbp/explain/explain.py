@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils._pytree import tree_leaves
 
 from distbp.data.part import Part
 from distbp.engines.base import Loss
@@ -30,7 +29,7 @@ class Explanation:
         program = build(module, loss, example.inputs, example.target, fallback=fallback, outputs=False)
         device = example.inputs[0].device
         passes = program.passes(program.contiguous(device), add=False)
-        return cls(program, passes, (*example.inputs, *tree_leaves(example.target)), device)
+        return cls(program, passes, tuple(example.leaves()), device)
 
     @property
     def source(self) -> str:

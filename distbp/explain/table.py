@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from math import prod
 
+from distbp.columns import columns
 from distbp.explain.flops import flops
 from distbp.maps.base import Turn, equation
 from distbp.program.graph import Call, Slot, Value
@@ -39,7 +40,8 @@ def table(program: Program, passes: Passes, buckets: Mapping[str, int]) -> str:
     head = ("module", "name", "equation", "shapes", "parameters", "FLOPs", "saved", "bucket")
     lines = [head, *map(written, found), total]
     notes = [LEGEND, *([TURNED] if any(map(is_turn, program.plan.rules.values())) else [])]
-    return "\n".join([*columns(lines), *notes, f"the arena: {passes.plan.size:,} bytes, kept from step to step"])
+    right = [field.type is int or field.name == "bucket" for field in fields(Row)]
+    return "\n".join([*columns(lines, right), *notes, f"the arena: {passes.plan.size:,} bytes, kept from step to step"])
 
 
 def rows(program: Program, passes: Passes, buckets: Mapping[str, int]) -> list[Row]:
@@ -115,12 +117,3 @@ def written(found: Row) -> tuple[str, ...]:
     cells = [f"{c:,}" if isinstance(c, int) and c else str(c or "") for c in astuple(found)]
     cells[2] = cells[2] if len(cells[2]) <= WIDTH else f"{cells[2][: WIDTH - 1]}…"
     return tuple(cells)
-
-
-def columns(lines: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    """The cells, one under the other: words begin together, numbers end together."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    right = [field.type is int or field.name == "bucket" for field in fields(Row)]
-    for line in lines:
-        cells = zip(line, widths, right, strict=True)
-        yield "  ".join(f"{c:>{w}}" if r else f"{c:<{w}}" for c, w, r in cells).rstrip()

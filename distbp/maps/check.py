@@ -1,6 +1,7 @@
 """The law that every map obeys: ``<dy, J v> = <J^T dy, v>``, for every cotangent dy and every direction v.
 
 J v is taken by central differences of the map's own forward pass, so the law needs no second derivation. Use float64.
+Where an output has a kink in the direction v (a ReLU at 0, a tie of maxima), dy is 0: there is no derivative.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,19 +14,23 @@ from torch import Generator, Tensor
 from distbp.maps.base import Map, Turn
 
 STEP = 1e-6  # central differences err by STEP^2 in the mathematics and by 1e-16 / STEP in float64
+KINK = 1e-3  # by how much the slopes on the two sides of a point differ, relative, where there is a kink
+ROUNDING = 1e-14  # of an output, relative
 
 
 @dataclass(frozen=True)
 class Call:
     """A map with the inputs and attributes of one call. Draws, if it makes any, are those of ``seed``.
 
-    An input is a tensor, None, or a tuple of these; below, inputs are numbered with the tuples opened.
+    An input is a tensor, None, or a tuple of these; below, inputs are numbered with the tuples opened. Outputs that
+    are not ``read``, where that is given, have a cotangent of zero.
     """
 
     rule: type[Map] | Map
     inputs: Sequence[Any]
     attributes: Mapping[str, Any]
     seed: int = 0
+    read: Sequence[bool] | None = None
 
     def forward(self, inputs: Sequence[Tensor | None] | None = None) -> tuple[tuple[Tensor, ...], Any]:
         """The outputs, and what the VJP reads, of the call's own inputs or of those given, opened."""
@@ -50,9 +55,14 @@ class Call:
         return _opened(self.inputs)
 
     def cotangents(self) -> list[Tensor]:
-        """A random dy for each output; zero for one that is not of floating point."""
+        """A random dy for each output; zero for one that is not read, or not of floating point."""
         generator = Generator().manual_seed(self.seed + 1)
-        return [_normal(y, generator) if y.is_floating_point() else torch.zeros(y.shape) for y in self.forward()[0]]
+        outputs = self.forward()[0]
+        read = self.read or [True] * len(outputs)
+        return [
+            _normal(y, generator) * r if y.is_floating_point() else torch.zeros(y.shape)
+            for y, r in zip(outputs, read, strict=True)
+        ]
 
     def _closed(self, inputs: Sequence[Tensor | None] | None) -> list[Any]:
         if inputs is None:
@@ -67,38 +77,75 @@ class Call:
 
 def transpose_error(call: Call) -> float:
     """The largest relative difference between ``<dy, J v>`` and ``<J^T dy, v>`` over the inputs."""
-    d_y, generator = call.cotangents(), Generator().manual_seed(call.seed + 2)
-    return max((_transposed(call, i, d_y, d_x, generator) for i, d_x in call.vjp(d_y).items()), default=0.0)
+    generator = Generator().manual_seed(call.seed + 2)
+    return max((_transposed(call, i, generator) for i in call.vjp(call.cotangents())), default=0.0)
 
 
-def _transposed(call: Call, i: int, d_y: Sequence[Tensor], d_x: Tensor, generator: Generator) -> float:
-    inputs = call.opened()
-    x = inputs[i]
+def _transposed(call: Call, i: int, generator: Generator) -> float:
+    x = call.opened()[i]
     assert x is not None
+    v = _normal(x, generator) * _size(x)
+    slopes = _slopes(call, i, x, v)
+    d_y = [d * smooth for d, (_, smooth) in zip(call.cotangents(), slopes, strict=True)]
+    d_x = call.vjp(d_y)[i]
     if d_x.shape != x.shape:
         return float("inf")
-    v = _normal(x, generator)
-    above, below = (call.forward([*inputs[:i], x + h * v, *inputs[i + 1 :]])[0] for h in (STEP, -STEP))
-    j_v = [(a.double() - b.double()) / (2 * STEP) for a, b in zip(above, below, strict=True)]
+    j_v = [slope for slope, _ in slopes]
     left, right = _inner(d_y, j_v), _inner([d_x], [v])
     size = sum(float(d.norm() * j.norm()) for d, j in zip(d_y, j_v, strict=True)) + float(d_x.norm() * v.norm())
     return abs(left - right) / size if size else abs(left - right)
 
 
-def tape_error(call: Call) -> float:
-    """The largest relative difference, in norm, from what torch's tape makes of the same forward pass."""
+def _size(x: Tensor) -> float:
+    """The root of the mean square of ``x``, at most 1; 1 where x is 0: a step is small beside what it changes."""
+    finite = x[x.isfinite()]
+    return min(float(finite.square().mean().sqrt()) or 1.0, 1.0) if finite.numel() else 1.0
+
+
+def _slopes(call: Call, i: int, x: Tensor, v: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """For each output its derivative in the direction ``v`` of input ``i``, and where it has one."""
+    inputs = call.opened()
+    outputs = (call.forward([*inputs[:i], x + h * v, *inputs[i + 1 :]])[0] for h in (-STEP, 0.0, STEP))
+    return [_slope(*(y.double() for y in at)) for at in zip(*outputs, strict=True)]
+
+
+def _slope(below: Tensor, here: Tensor, above: Tensor) -> tuple[Tensor, Tensor]:
+    left, right = here - below, above - here
+    noise = ROUNDING * here.nan_to_num(posinf=0.0, neginf=0.0).norm()
+    smooth = (right - left).abs() <= KINK * (right.abs() + left.abs()) + noise  # never where a value is infinite
+    return torch.where(smooth, (above - below) / (2 * STEP), 0.0), smooth
+
+
+def tape_error(call: Call, twin: Call | None = None) -> float:
+    """The largest relative difference, in norm, from what torch's tape makes of the same forward pass.
+
+    With a ``twin``, whose forward pass must be the same mathematics, the tape is that pass's, and outputs count, too.
+    """
     d_y = call.cotangents()
     formed = call.vjp(d_y)
     leaves = {i: x.detach().requires_grad_() for i, x in enumerate(call.opened()) if x is not None and i in formed}
     with torch.enable_grad():
-        outputs, _ = call.forward([leaves.get(i, x) for i, x in enumerate(call.opened())])
+        outputs, _ = (twin or call).forward([leaves.get(i, x) for i, x in enumerate(call.opened())])
+    pairs = [] if twin is None else [*zip(call.forward()[0], outputs, strict=True)]
     reached = [(y, d) for y, d in zip(outputs, d_y, strict=True) if y.requires_grad]
-    if not leaves:
-        return 0.0
-    taped = torch.autograd.grad(
-        [y for y, _ in reached], [*leaves.values()], [d for _, d in reached], materialize_grads=True
-    )
-    return max((distance(d, t) for d, t in zip(formed.values(), taped, strict=True)), default=0.0)
+    if reached:
+        taped = torch.autograd.grad(
+            [y for y, _ in reached], [*leaves.values()], [d for _, d in reached], materialize_grads=True
+        )
+        pairs += zip(formed.values(), taped, strict=True)
+    return max((distance(ours, theirs.detach()) for ours, theirs in pairs), default=0.0)
+
+
+def changed_operands(call: Call) -> int:
+    """How many of the tensors that belong to others (inputs, outputs and their cotangents) the two functions write."""
+    inputs = [x for x in call.opened() if x is not None]
+    versions = [x._version for x in inputs]
+    outputs, saved = call.forward()
+    d_y = call.cotangents()
+    theirs = [*inputs, *outputs, *d_y]
+    versions += [x._version for x in theirs[len(inputs) :]]
+    call.rule.vjp(saved, _joined(d_y))
+    return sum(x._version != before for x, before in zip(theirs, versions, strict=True))
 
 
 def turn_error(call: Call) -> float:

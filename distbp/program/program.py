@@ -100,7 +100,10 @@ class Program:
 
     def _traced(self, likes: Mapping[Value, Like], *, add: bool) -> Passes:
         trace = simplified(Walk(self.graph, self.plan, likes, add=add).trace())
-        plan = places(trace)
+        return self.written(trace, places(trace))
+
+    def written(self, trace: Trace, plan: Places) -> Passes:
+        """The two passes of a trace whose results lie as ``plan`` says."""
         rules = {**self.plan.drawn, **self.plan.rules}
         source = Source(self.graph, trace, plan, rules)
         text = source.text()

@@ -1,0 +1,79 @@
+"""A module and its loss, held to every law on one part of a batch."""
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import nn
+
+from distbp.check import maps, model, rounding, workers
+from distbp.check.finding import Finding
+from distbp.check.interpreter import Interpreter
+from distbp.check.poison import PoisonedProgram
+from distbp.check.reference import Reference, drawn, of_calls, of_module
+from distbp.check.widened import narrow, widened
+from distbp.data.part import Part
+from distbp.engines.base import Loss
+from distbp.program.program import Program, build
+
+LAWS = {**maps.LAWS, **model.LAWS, **rounding.LAWS, **workers.LAWS}
+Section = tuple[str, list[Finding]]
+
+
+class Check:
+    """What the manual engine would run for ``loss(module(*part.inputs), part.target)``, examined in float64.
+
+    A program that draws random numbers is compared with its own calls on torch's tape, which draw alike, and once more
+    with the module itself in evaluation mode. Raises RequestError for a model that has no program.
+    """
+
+    def __init__(self, module: nn.Module, loss: Loss, part: Part, *, fallback: bool = False) -> None:
+        self.given = copy.deepcopy(module), loss, part
+        self.wide = widened(module, loss, part)
+        self.fallback = fallback
+        self.program = self._build(*self.wide)
+        self.twin = Interpreter(self.program.graph, self.program.plan)
+
+    def sections(self) -> Iterator[Section]:
+        """What is examined, under its title, one after the other."""
+        module, loss, part = self.wide
+        yield "every mapping, alone", list(maps.findings(self.twin, part.leaves(), drawn(part)))
+        if not self.program.draws:
+            yield "the program", self._model(self.program, of_module(module, loss))
+            yield from self._rounding()
+            return
+        yield "the program", self._model(self.program, of_calls(module, self.twin))
+        with evaluating(module), evaluating(self.given[0]):
+            yield "the program, in evaluation mode", self._model(self._build(*self.wide), of_module(module, loss))
+            yield from self._rounding()
+
+    def findings(self) -> Iterator[Finding]:
+        """All findings."""
+        for _, found in self.sections():
+            yield from found
+
+    def _model(self, program: Program, reference: Reference) -> list[Finding]:
+        poisoned = PoisonedProgram(program.graph, fallback=self.fallback)
+        return list(model.findings(self.wide[0], program, poisoned, reference, self.wide[2]))
+
+    def _rounding(self) -> Iterator[Section]:
+        module, loss, part = self.given
+        if narrow(module):
+            exact = of_module(*self.wide[:2]).taped(self.wide[2]).gradients
+            program, reference = self._build(*self.given), of_module(module, loss)
+            yield "the program, in its own dtype", list(rounding.findings(module, program, reference, part, exact))
+
+    def _build(self, module: nn.Module, loss: Loss, part: Part) -> Program:
+        return build(module, loss, part.inputs, part.target, fallback=self.fallback, outputs=False)
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """The module in evaluation mode, and afterwards every part of it in the mode that it was in."""
+    modes = [(m, m.training) for m in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for m, training in modes:
+            m.training = training
