@@ -6,7 +6,8 @@ from contextlib import contextmanager
 
 from torch import nn
 
-from distbp.check import maps, model, rounding, workers
+from distbp.check import failure, maps, model, rounding, workers
+from distbp.check.failure import settled
 from distbp.check.finding import Finding
 from distbp.check.interpreter import Interpreter
 from distbp.check.poison import PoisonedProgram
@@ -16,7 +17,7 @@ from distbp.data.part import Part
 from distbp.engines.base import Loss
 from distbp.program.program import Program, build
 
-LAWS = {**maps.LAWS, **model.LAWS, **rounding.LAWS, **workers.LAWS}
+LAWS = {**maps.LAWS, **failure.LAWS, **model.LAWS, **rounding.LAWS, **workers.LAWS}
 Section = tuple[str, list[Finding]]
 
 
@@ -54,14 +55,14 @@ class Check:
 
     def _model(self, program: Program, reference: Reference) -> list[Finding]:
         poisoned = PoisonedProgram(program.graph, fallback=self.fallback)
-        return list(model.findings(self.wide[0], program, poisoned, reference, self.wide[2]))
+        return settled(model.findings(self.wide[0], program, poisoned, reference, self.wide[2]))
 
     def _rounding(self) -> Iterator[Section]:
         module, loss, part = self.given
         if narrow(module):
             exact = of_module(*self.wide[:2]).taped(self.wide[2]).gradients
             program, reference = self._build(*self.given), of_module(module, loss)
-            yield "the program, in its own dtype", list(rounding.findings(module, program, reference, part, exact))
+            yield "the program, in its own dtype", settled(rounding.findings(module, program, reference, part, exact))
 
     def _build(self, module: nn.Module, loss: Loss, part: Part) -> Program:
         return build(module, loss, part.inputs, part.target, fallback=self.fallback, outputs=False)

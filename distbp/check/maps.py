@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from distbp.check.convention import conventional
 from distbp.check.finding import Finding
 from distbp.check.interpreter import Interpreter, apply, is_own
 from distbp.maps import check
@@ -40,9 +41,10 @@ def _of_call(call: Call, one: check.Call) -> Iterator[Finding]:
     twin = None if is_own(rule) else check.Call(Plain(call), one.inputs, call.attributes)
     laws: list[tuple[str, Callable[[], float], float]] = [
         (OPERANDS, lambda: check.changed_operands(one), 0),
-        (TRANSPOSE, lambda: check.transpose_error(one), 1e-6),
         (TAPE, lambda: check.tape_error(one, twin), 1e-9),
     ]
+    if not conventional(call):
+        laws.append((TRANSPOSE, lambda: check.transpose_error(one), 1e-6))
     if isinstance(rule, type) and issubclass(rule, Turn):
         laws.append((TURN, lambda: check.turn_error(one), 1e-9))
     for law, error, bound in laws:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from distbp.check.convention import conventional_parameters
 from distbp.check.finding import Finding, layer_of
 from distbp.check.reference import Reference, drawn
 from distbp.data.part import Part
@@ -49,18 +50,34 @@ class Run:
     announced: Mapping[str, Tensor]  # as they were then
 
 
-def run(program: Program, part: Part, begin: Mapping[str, Tensor], *, add: bool = False) -> Run:
-    """Run a program into copies of ``begin``."""
-    places = {name: place.clone() for name, place in begin.items()}
-    announced: dict[str, Tensor] = {}
+class Runner:
+    """Runs one program on one part, always into the same memory, as a trainer does."""
 
-    def complete(name: str) -> None:
-        assert name not in announced, f"{name} is announced twice"
-        announced[name] = places[name].clone()
+    def __init__(self, program: Program, part: Part, like: Mapping[str, Tensor]) -> None:
+        self.program, self.part = program, part
+        self.places = {name: torch.empty_like(g) for name, g in like.items()}
 
-    with torch.no_grad():
-        loss_sum, _, _, changes = program.run(part.leaves(), places, drawn(part), add=add, complete=complete)
-        return Run(loss_sum.clone(), {n: c.clone() for n, c in changes.items()}, places, announced)
+    def run(self, begin: Mapping[str, Tensor] | None = None) -> Run:
+        """Write the gradients over not-a-number; or add them to ``begin``."""
+        for name, place in self.places.items():
+            place.fill_(float("nan")) if begin is None else place.copy_(begin[name])
+        announced: dict[str, Tensor] = {}
+
+        def complete(name: str) -> None:
+            assert name not in announced, f"{name} is announced twice"
+            announced[name] = self.places[name].clone()
+
+        add = begin is not None
+        with torch.no_grad():
+            loss_sum, _, _, changes = self.program.run(
+                self.part.leaves(), self.places, drawn(self.part), add=add, complete=complete
+            )
+            return Run(loss_sum.clone(), copied(changes), copied(self.places), announced)
+
+
+def copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies, which later runs leave alone."""
+    return {name: t.clone() for name, t in tensors.items()}
 
 
 def findings(
@@ -68,17 +85,16 @@ def findings(
 ) -> Iterator[Finding]:
     """What holds of the program in float64, gradient by gradient in the order in which they complete."""
     taped = reference.taped(part)
-    blank = {name: torch.full_like(g, float("nan")) for name, g in taped.gradients.items()}
-    first, again = (run(program, part, blank) for _ in range(2))
-    added = run(program, part, first.gradients, add=True)
-    spoilt = [run(poisoned, part, blank) for _ in range(2)][-1]
+    runner, spoiler = (Runner(p, part, taped.gradients) for p in (program, poisoned))
+    first, again = runner.run(), runner.run()
+    added = runner.run(first.gradients)
+    spoilt = [spoiler.run(), spoiler.run()][-1]
     with moved(reference.parameters, {name: 0.01 * p.detach() + 0.001 for name, p in reference.parameters.items()}):
-        later, expected = run(program, part, blank), reference.taped(part).gradients
+        later, expected = runner.run(), reference.taped(part).gradients
     floor = NEGLIGIBLE * float(torch.stack([g.norm() for g in taped.gradients.values()]).norm())
     yield Finding("the loss", "sum", LOSS, far(first.loss_sum, taped.loss_sum), 1e-10)
     for name, change in taped.changes.items():
         yield Finding(layer_of(name, module), name, BUFFER, far(first.changes.get(name), change), 1e-10)
-    yield from slopes(module, reference, first, part)
     for name in program.emissions:
         layer, g = layer_of(name, module), first.gradients[name]
         yield Finding(layer, name, GRADIENT, far(g, taped.gradients[name], floor), 1e-10)
@@ -87,6 +103,8 @@ def findings(
         yield Finding(layer, name, AGAIN, bits(again.gradients[name], g), 0)
         yield Finding(layer, name, ADDED, far(added.gradients[name], 2 * g, floor), 1e-12)
         yield Finding(layer, name, POISON, bits(spoilt.gradients[name], g), 0)
+    still = {*conventional_parameters(program.graph)}
+    yield from slopes(module, reference, {n: g for n, g in first.gradients.items() if n not in still}, part)
 
 
 @contextmanager
@@ -117,12 +135,12 @@ def bits(found: Tensor | None, expected: Tensor) -> float:
     return float("inf") if found is None else int((found != expected).sum())
 
 
-def slopes(module: nn.Module, reference: Reference, first: Run, part: Part) -> Iterator[Finding]:
+def slopes(module: nn.Module, reference: Reference, gradients: Mapping[str, Tensor], part: Part) -> Iterator[Finding]:
     """The rise of the loss along all gradients at once; where that is wrong, along each."""
-    error = slope_error(reference, first.gradients, part)
+    error = slope_error(reference, gradients, part)
     yield Finding("the module", "all parameters", SLOPE, error, KINKS)
     if not error <= KINKS:
-        for name, gradient in first.gradients.items():
+        for name, gradient in gradients.items():
             yield Finding(layer_of(name, module), name, SLOPE, slope_error(reference, {name: gradient}, part), KINKS)
 
 

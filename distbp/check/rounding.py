@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from torch import Tensor, nn
 
 from distbp.check.finding import Finding, layer_of
-from distbp.check.model import far, run
+from distbp.check.model import Runner, far
 from distbp.check.reference import Reference
 from distbp.data.part import Part
 from distbp.program.program import Program
@@ -22,7 +22,7 @@ def findings(
 ) -> Iterator[Finding]:
     """What holds of each gradient; ``exact`` are those of the same module in float64."""
     theirs = reference.taped(part).gradients
-    ours = run(program, part, theirs).gradients
+    ours = Runner(program, part, theirs).run().gradients
     for name in program.emissions:
         error = far(theirs[name].double(), exact[name])
         if error < NOTHING:

@@ -1,0 +1,73 @@
+"""``distbp check`` as a user types it, and what it says of a fault."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from distbp import checking
+from distbp.check.check import LAWS
+from distbp.comm.local import LocalCommunicator
+from distbp.errors import JobError
+from distbp.maps.linear import Linear
+from distbp.schema import Request
+from tests.cli.conftest import Distbp, Launched, distbp, launched
+
+__all__ = ["distbp", "launched"]  # fixtures
+
+
+def run(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "distbp", *words]
+    return subprocess.run(
+        command, cwd=folder, env=dict(os.environ), capture_output=True, text=True, timeout=100, check=False
+    )
+
+
+@pytest.fixture
+def request_(distbp: Distbp, launched: Launched) -> Request:
+    """What ``distbp check batch_size=8`` asks for."""
+    assert distbp("check", "batch_size=8").code == 0
+    assert launched.jobs[0][0] == "check"
+    return launched.request
+
+
+def test_two_workers_hold_every_law(tmp_path: Path) -> None:
+    done = run(tmp_path, "check", "workers=2", "batch_size=8", "output=laws.txt")
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    text = (tmp_path / "laws.txt").read_text()
+    assert "!" not in text
+    worst = text.rpartition("\n\n")[2].splitlines()
+    assert {line.split()[0] for line in worst[1:]} == LAWS.keys() - {"runs", "turn", "buffer"}
+
+
+def test_the_first_bad_layer_is_named(
+    request_: Request, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Linear, "vjp", staticmethod(lambda s, d: (d @ s[1], d.t() @ s[0], d.mean(0))))
+    with pytest.raises(JobError, match=r"the first bad layer is 1 \(Linear\): linear, tape"):
+        checking.checked(request_, LocalCommunicator())
+    assert " !" in capsys.readouterr().out
+
+
+def test_workers_that_sum_something_else_are_seen(request_: Request, monkeypatch: pytest.MonkeyPatch) -> None:
+    from distbp.reduction.order import Ordered
+
+    right = Ordered.reduce
+
+    def reduce(self, slots, present, comm, *, name):  # the last worker's part is forgotten
+        right(self, slots, present, comm, name=name)
+        if comm.size > 1:
+            slots[0].mul_(0.5)
+
+    monkeypatch.setattr(Ordered, "reduce", reduce)
+    with pytest.raises(JobError, match=r"the first bad layer is 7 \(Linear\): 7.weight, workers"):
+        checking.checked(request_, LocalCommunicator())
+
+
+def test_autograd_is_what_it_compares_with(tmp_path: Path) -> None:
+    done = run(tmp_path, "check", "engine=autograd")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("distbp: error: engine=autograd: manual is allowed")
+    assert done.stderr.count("\n") == 1
