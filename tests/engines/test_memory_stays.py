@@ -17,6 +17,8 @@ from distbp.engines.manual import ManualEngine
 from tests.engines.agreement import Run
 from tests.engines.models import MODELS, Model
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 STEPS = 10_000
 SLACK = 1_000  # of objects and of kilobytes: a tensor of one number, kept every time, leaves 10,000 and 5,000 or more
 

@@ -20,6 +20,8 @@ from distbp.engines.manual import ManualEngine
 from tests.engines.agreement import Gradients, as_dtype, assert_equal, beyond, excesses, run, scales
 from tests.engines.published.table import PUBLISHED, Published
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def part_of(case: Case) -> Part:
     return Part(0, case.inputs, case.target, draws=3)
