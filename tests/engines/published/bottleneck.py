@@ -17,7 +17,7 @@ CLASSES = 10
 class Bottleneck(nn.Module):
     """1x1, 3x3 and 1x1 convolutions around a shortcut.   (N, C, s, s) -> (N, 4 width, s/stride, s/stride)."""
 
-    def __init__(self, inputs: int, width: int, stride: int) -> None:
+    def __init__(self, inputs: int, width: int, stride: int, activation: type[nn.Module]) -> None:
         super().__init__()
         outputs = EXPANSION * width
         self.conv1 = nn.Conv2d(inputs, width, kernel_size=1, bias=False)
@@ -26,7 +26,7 @@ class Bottleneck(nn.Module):
         self.bn2 = nn.BatchNorm2d(width)
         self.conv3 = nn.Conv2d(width, outputs, kernel_size=1, bias=False)
         self.bn3 = nn.BatchNorm2d(outputs)
-        self.relu = nn.ReLU(inplace=True)
+        self.relu = activation(inplace=True)
         self.downsample: nn.Module | None = None
         if stride != 1 or inputs != outputs:
             projection = nn.Conv2d(inputs, outputs, kernel_size=1, stride=stride, bias=False)
@@ -44,18 +44,18 @@ class Bottleneck(nn.Module):
 class ResNet50(nn.Module):
     """Stem, four stages, the mean over each channel, and a Linear.   (N, 3, s, s) -> (N, CLASSES)."""
 
-    def __init__(self) -> None:
+    def __init__(self, activation: type[nn.Module], pool: type[nn.Module]) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, WIDTH, kernel_size=7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(WIDTH)
-        self.relu = nn.ReLU(inplace=True)
-        self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
+        self.relu = activation(inplace=True)
+        self.maxpool = pool(kernel_size=3, stride=2, padding=1)
         stages, inputs = [], WIDTH
         for number, depth in enumerate(DEPTHS):
             width = WIDTH * 2**number
-            blocks = [Bottleneck(inputs, width, stride=1 if number == 0 else 2)]
+            blocks = [Bottleneck(inputs, width, stride=1 if number == 0 else 2, activation=activation)]
             inputs = EXPANSION * width
-            blocks += [Bottleneck(inputs, width, stride=1) for _ in range(depth - 1)]
+            blocks += [Bottleneck(inputs, width, stride=1, activation=activation) for _ in range(depth - 1)]
             stages.append(nn.Sequential(*blocks))
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
         self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
@@ -67,6 +67,12 @@ class ResNet50(nn.Module):
         return self.fc(torch.flatten(self.avgpool(h), 1))
 
 
-def resnet50() -> Case:
+def resnet50(activation: type[nn.Module] = nn.ReLU, pool: type[nn.Module] = nn.MaxPool2d) -> Case:
     """Four pictures so small that the last stage sees 2x2 pixels: 16 values for each of its statistics."""
-    return Case(ResNet50(), cross_entropy, (torch.randn(4, 3, 64, 64),), torch.randint(CLASSES, (4,)), "sgd")
+    module = ResNet50(activation, pool)
+    return Case(module, cross_entropy, (torch.randn(4, 3, 64, 64),), torch.randint(CLASSES, (4,)), "sgd")
+
+
+def smooth_resnet50() -> Case:
+    """The same net without a kink: SiLU for ReLU, the average of a window for its maximum."""
+    return resnet50(nn.SiLU, nn.AvgPool2d)

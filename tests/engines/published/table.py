@@ -8,7 +8,7 @@ import torch
 
 from distbp.bench.models.case import Case
 from distbp.bench.models.table import MODELS
-from tests.engines.published.bottleneck import resnet50
+from tests.engines.published.bottleneck import resnet50, smooth_resnet50
 from tests.engines.published.pretrained import bert, gpt2
 from tests.engines.published.translation import translation
 from tests.engines.published.unet import unet
@@ -51,5 +51,6 @@ PUBLISHED = [
     Published("gpt2", gpt2),
     Published("bert", bert, vanishing=("key.bias",)),
     Published("resnet50", resnet50, seeds=5),
+    Published("smooth resnet50", smooth_resnet50),
     Published("unet", unet),
 ]
