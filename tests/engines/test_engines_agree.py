@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,59 +10,22 @@ from torch import Tensor, nn
 
 from distbp.data.part import Part
 from distbp.engines.autograd import AutogradEngine
-from distbp.engines.base import Destination, Engine, Outcome
+from distbp.engines.base import Engine
 from distbp.engines.manual import ManualEngine
+from tests.engines.agreement import Run, as_dtype, assert_equal, beyond, errors, excesses, run
 from tests.engines.models import MODELS, Model
 
 ENGINES = [ManualEngine, AutogradEngine]
 
 
-@dataclass
-class Run:
-    """What one engine makes of some parts, all into one destination, the later ones added."""
-
-    engine: Engine
-    places: dict[str, Tensor] = field(default_factory=dict)
-    completed: list[list[str]] = field(default_factory=list)
-    outcomes: list[Outcome] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        trainable = [(name, p) for name, p in self.engine.module.named_parameters() if p.requires_grad]
-        self.places = {name: torch.full_like(p, float("nan"), requires_grad=False) for name, p in trainable}
-
-    def over(self, *parts: Part) -> Mapping[str, Tensor]:
-        for number, part in enumerate(parts):
-            order: list[str] = []
-            self.outcomes.append(self.engine.gradients(part, Destination(self.places, number > 0, order.append)))
-            self.completed.append(order)
-        return self.places
-
-
 def _run(kind: type[Engine], module: nn.Module, model: Model, *parts: Part) -> Run:
-    run = Run(kind(module, model.loss))
-    run.engine.prepare(parts[0])
-    run.over(*parts)
-    return run
-
-
-def _error(a: Tensor, b: Tensor) -> float:
-    return float((a.double() - b.double()).norm() / b.double().norm().clamp(min=1e-300)) if b.any() else float(a.norm())
+    return run(kind(module, model.loss), *parts)
 
 
 @pytest.mark.parametrize("model", MODELS, ids=str)
 def test_in_float64_they_are_equal(model: Model) -> None:
     module, part = model.build(), model.part()
-    manual, autograd = (_run(kind, module, model, part) for kind in ENGINES)
-    assert manual.places.keys() == autograd.places.keys()
-    for name, gradient in manual.places.items():
-        assert _error(gradient, autograd.places[name]) < 1e-10, name
-    ours, theirs = manual.outcomes[0], autograd.outcomes[0]
-    assert abs(float(ours.loss_sum) - float(theirs.loss_sum)) < 1e-12 * max(1, abs(float(theirs.loss_sum)))
-    assert int(ours.count) == int(theirs.count)
-    assert ours.buffer_deltas.keys() == theirs.buffer_deltas.keys()
-    for name, delta in ours.buffer_deltas.items():
-        assert delta.dtype == theirs.buffer_deltas[name].dtype
-        assert _error(delta, theirs.buffer_deltas[name]) < 1e-10, name
+    assert_equal(*(_run(kind, module, model, part) for kind in ENGINES))
 
 
 @pytest.mark.parametrize("model", MODELS, ids=str)
@@ -71,15 +34,12 @@ def test_in_float32_the_manual_error_is_as_small(model: Model) -> None:
     exact = _run(AutogradEngine, module, model, part).places
     loss = copy.deepcopy(model.loss).float() if isinstance(model.loss, nn.Module) else model.loss
     rough = replace(model, loss=loss)
-    target = part.target.float() if part.target.is_floating_point() else part.target
-    single = replace(part, inputs=tuple(x.float() for x in part.inputs), target=target)
+    single = as_dtype(part, torch.float32)
     module.float()
     manual, autograd = (_run(kind, module, rough, single).places for kind in ENGINES)
     if "dropout" in model.name:  # masks are drawn from other bits in float32
         exact = {name: gradient.double() for name, gradient in autograd.items()}
-    for name, gradient in manual.items():
-        allowed = max(1e-5, 2 * _error(autograd[name], exact[name]))
-        assert _error(gradient, exact[name]) <= allowed, name
+    assert beyond(1, excesses(manual, autograd, exact)) == {}
 
 
 @pytest.mark.parametrize("kind", ENGINES)
@@ -104,8 +64,7 @@ def test_micro_batches_add_up(model: Model, kind: type[Engine]) -> None:
     apart = _run(kind, module, model, *halves)
     if model.name in ("module as a loss", "broadcast target"):
         return  # these means are not over the examples: the parts' means do not make the whole's
-    for name, gradient in apart.places.items():
-        assert _error(gradient, together.places[name]) < 1e-12, name
+    assert beyond(1e-12, errors(apart.places, together.places)) == {}
     assert sum(float(o.loss_sum) for o in apart.outcomes) == pytest.approx(float(together.outcomes[0].loss_sum))
     assert sum(int(o.count) for o in apart.outcomes) == int(together.outcomes[0].count)
 

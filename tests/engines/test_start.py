@@ -1,0 +1,26 @@
+"""How long a fresh process takes to its first step: lowering is worth waiting for, but not for long."""
+
+import subprocess
+import sys
+
+ALLOWED = 3.0  # seconds of the processor's time, which other jobs on the machine do not lengthen
+
+FIRST_STEP = """
+import sys, time, torch
+torch.set_num_threads(1)
+from distbp.bench.contenders import Manual
+from distbp.bench.models.table import build
+from distbp.training.data_parallel import ENGINES
+Manual(build("gpt_small", seed=0), engine=ENGINES[sys.argv[1]]).step()
+print(time.process_time())
+"""
+
+
+def seconds(engine: str) -> float:
+    """What the process spends from its beginning to the end of the first update."""
+    command = [sys.executable, "-c", FIRST_STEP, engine]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True, timeout=100).stdout)
+
+
+def test_a_program_costs_little_more_than_the_tape_before_the_first_step() -> None:
+    assert seconds("manual") - seconds("autograd") < ALLOWED
