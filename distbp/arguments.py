@@ -12,7 +12,8 @@ VERBS = {
     "train": "train the workload; the verb that is meant where none is given",
     "evaluate": "loss and metrics of the checkpoint that resume=PATH names",
     "explain": "the model's mappings as a table, then its passes as Python; output=FILE: a file that runs by itself",
-    "bench": "engines: time and memory of a step with each engine, model by model",
+    "bench": "engines: time and memory of a step with each engine, model by model; reduction: time of a sum over the "
+    "workers, each way, beside a copy in memory",
     "data": "list: data sets that can be fetched; fetch NAME: fetch one now",
     "doctor": "what this machine has: cores, MPI, GPUs, and how quickly workers can talk",
 }

@@ -50,9 +50,9 @@ def test_what_is_asked_for_reaches_the_verb(distbp: Distbp, launched: Launched) 
 
 
 WRONG = [
-    ("bench", "bench=(missing)", "engines is allowed", ""),
-    ("bench  engine", "bench=engine", "engines is allowed", "engines"),
-    ("bench  engines  engines", "bench=engines engines", "engines is allowed", ""),
+    ("bench", "bench=(missing)", "engines, reduction is allowed", ""),
+    ("bench  engine", "bench=engine", "engines, reduction is allowed", "engines"),
+    ("bench  engines  engines", "bench=engines engines", "engines, reduction is allowed", ""),
     ("bench  engines  workers=2", "workers=2", "1 is allowed: bench engines measures one process", ""),
     ("bench  engines  bench.models=[mlp_smal]", "bench.models=mlp_smal", MODELS, "mlp_small"),
     ("bench  engines  bench.models=[]", "bench.models=[]", MODELS, ""),
