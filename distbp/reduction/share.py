@@ -27,6 +27,7 @@ class Share:
     """
 
     def __init__(self, bucket: Bucket, present: tuple[bool, ...]) -> None:
+        assert any(present), "a batch has at least one part"
         window = bucket.window
         pairs, roots = sums(present, window.nodes, window.across.rank)
         self._across = window.across

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from distbp.comm import threads
-from distbp.comm.base import Communicator
+from distbp.comm.base import Communicator, Name
+from distbp.comm.window import Window
 from distbp.reduction.layout import plan
-from distbp.reduction.order import Library, Ordered
+from distbp.reduction.order import Library, Order, Ordered
 from distbp.reduction.reducer import Reducer
 from tests.pool import Pool
 
@@ -87,6 +88,38 @@ def test_large_shares_are_summed_in_stretches(size, per_node):
         size, sums_are_those_of_the_recursion, [300_001, 7], ["torch.float32"], 2**20, [[True] * 4], 1,
         ranks_per_node=per_node,
     )  # fmt: skip
+
+
+class ShortOfMemory(Ordered):
+    """The second slot finds no shared memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slots = 0
+
+    def allocate(self, size: int, comm: Communicator, *, name: Name) -> Window:
+        self.slots += 1
+        return (
+            super().allocate(size, comm, name=name) if self.slots != 2 else Order.allocate(self, size, comm, name=name)
+        )
+
+
+def sums_without_a_second_window(comm: Communicator) -> list[bool]:
+    reducer = Reducer(plan(tensors_of([50, 3], ["torch.float32"]), bucket_bytes=64, size=2), comm, ShortOfMemory())
+    place = reducer.total.buffers[0].data_ptr()
+    for step, present in enumerate([(True, True), (True,) * 7, (True, True)]):
+        reducer.reserve(present, step=step)
+        reducer.sum_own(present, lambda leaf, slot: [view.fill_(2.0**leaf) for view in slot.views.values()])
+        reducer.sum_all(present, step=step)
+        assert all(torch.equal(v, torch.full_like(v, 2.0 ** len(present) - 1)) for v in reducer.total.views.values())
+    assert reducer.total.buffers[0].data_ptr() == place, "the optimizer reads there"
+    return [slot.window.shared for slot in reducer.slots]
+
+
+def test_slots_of_which_one_is_not_shared_are_summed_by_messages():
+    shared, *others = threads.run(2, sums_without_a_second_window)
+    assert shared == [True, False, True]
+    assert others == [shared]
 
 
 @pytest.mark.parametrize("kind", ["mpi", "torch"])
