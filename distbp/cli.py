@@ -28,7 +28,8 @@ from distbp.schema import Request, from_config
 
 INTERRUPTED = 128 + 2  # SIGINT, as a shell says it
 READER_LEFT = 128 + 13  # SIGPIPE
-BENCHES = ("engines",)
+BENCHES = ("engines", "reduction")
+ALONE = ("explain", "bench engines")  # verbs that look at one process
 PLACEMENT = ("workers", "comm", "device", "threads", "run_dir", "resume", "resume_allow", "output", "bench")
 """Keys that say where a job runs and from where: an evaluation does not take them over from the run."""
 
@@ -54,8 +55,9 @@ class Task:
         """Run the job; its main figure, the first metric, is what a sweeper sees."""
         try:
             request = job(config)
-            if self.verb == "explain" or self.verb.startswith("bench "):
-                refuse_company(self.verb, request, self.world)
+            refuse_number(self.verb, request.workers or self.world.size)
+            if self.verb.startswith("bench ") and request.device == "auto":
+                request = request.model_copy(update={"device": "cpu"})  # where all that they compare runs
             result = launcher.run(self.verb, request, self.world)
         except DistbpError as error:
             raise Ended(str(error), error.exit_code) from error
@@ -199,12 +201,13 @@ def benchmark(operands: Sequence[str]) -> str:
     return f"bench {words}"
 
 
-def refuse_company(verb: str, request: Request, world: World) -> None:
-    """RequestError for several workers, where one process is measured or explained."""
-    workers = request.workers or world.size
-    if workers > 1:
+def refuse_number(verb: str, workers: int) -> None:
+    """RequestError for several workers where one process is looked at, and for one that would sum alone."""
+    if verb in ALONE and workers > 1:
         does = "explains" if verb == "explain" else "measures"
         raise RequestError("workers", workers, f"1 is allowed: {verb} {does} one process")
+    if verb == "bench reduction" and workers == 1:
+        raise RequestError("workers", workers, f"2 or more are needed: {verb} measures sums over workers")
 
 
 def described(source: Listed) -> str:

@@ -33,6 +33,7 @@ Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Seconds = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 Rounds = Annotated[int, Field(ge=2, le=2**31 - 1)]  # a spread needs two
+SumBytes = Annotated[int, Field(ge=4096, le=2**31 - 1)]
 No = Annotated[Literal[False], Field(json_schema_extra={"const": "false"})]  # as it is typed
 PathText = Annotated[str, Field(min_length=1, json_schema_extra={"format": "path"}), AfterValidator(_expanded)]
 
@@ -98,6 +99,7 @@ class Bench(Section):
 
     models: Literal["all"] | tuple[str, ...]
     rounds: Rounds
+    largest: SumBytes
     compile: Literal["auto"] | No
 
 

@@ -1,18 +1,15 @@
 """What workers can be told to do, by name: each function runs on every worker, with its own communicator."""
 
-import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 
-from distbp.bench.names import MODELS
+from distbp.benches import bench_engines, bench_reduction
 from distbp.comm.base import Communicator
 from distbp.comm.world import World
-from distbp.doctor import cpu_model, measure, report, survey
+from distbp.doctor import measure, report, survey
 from distbp.errors import RequestError
 from distbp.job import build_workload, evaluate, loader_of, train
 from distbp.launcher import start
@@ -45,34 +42,6 @@ def speeds(_request: Request, comm: Communicator, _console: Console) -> dict[str
     return {"rows": measure(comm)}
 
 
-def bench_engines(request: Request, _comm: Communicator, _console: Console) -> dict[str, Any]:
-    """The engines compared on this machine's CPU: a table on the screen, and JSON in the file ``output``."""
-    from distbp.bench import engines
-
-    refuse_gpu_and_unwritable(request)
-    everything = torch.get_num_threads()
-    threads = [*dict.fromkeys([1, everything])] if request.threads == "auto" else [request.threads]
-    models = MODELS if request.bench.models == "all" else request.bench.models
-    result = engines.bench(
-        models,
-        threads,
-        rounds=request.bench.rounds,
-        compiled=request.bench.compile == "auto",
-        seed=request.seed,
-        say=lambda line: print(line, flush=True),
-    )
-    result["environment"] = {
-        "device": "cpu",
-        "threads": everything,
-        "cpu": cpu_model(),
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "torch": torch.__version__,
-    }
-    if request.output:
-        write(json.dumps(result, indent=2), request.output)
-    return result
-
-
 def explain(request: Request, comm: Communicator, _console: Console) -> dict[str, Any]:
     """The table of the workload's mappings, then the source; with ``output`` that is a file that runs by itself."""
     from distbp.explain.explain import Explanation
@@ -101,18 +70,6 @@ def check(request: Request, comm: Communicator, _console: Console) -> dict[str, 
     return checked(request, comm)
 
 
-def refuse_gpu_and_unwritable(request: Request) -> None:
-    """RequestError, before minutes of measurement, for a GPU and for an ``output`` that could not be written."""
-    if request.device == "cuda":
-        raise RequestError("device", request.device, "cpu is allowed: bench engines compares on a CPU")
-    if request.output:
-        try:
-            Path(request.output).open("a").close()
-        except OSError as error:
-            allowed = f"a file that can be written is needed ({error.strerror})"
-            raise RequestError("output", request.output, allowed) from error
-
-
 VERBS: Mapping[str, Callable[[Request, Communicator, Console], dict[str, Any]]] = {
     "train": train,
     "evaluate": evaluate,
@@ -121,4 +78,5 @@ VERBS: Mapping[str, Callable[[Request, Communicator, Console], dict[str, Any]]] 
     "doctor": doctor,
     "speeds": speeds,
     "bench engines": bench_engines,
+    "bench reduction": bench_reduction,
 }

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from distbp.comm.board import Board
+from distbp.comm.window import Window, zeros
 
 Op = Literal["sum", "max", "min"]
 
@@ -112,6 +113,13 @@ class Communicator(ABC):
         """Return when every rank has entered."""
         self.board.enter(name)
         self._track(self._barrier()).wait()
+
+    def allocate(self, size: int, *, name: Name) -> Window:  # noqa: ARG002 - it is for those who agree on it
+        """``size`` bytes for each rank, the same number on every one, shared on a node where the transport can.
+
+        Collective.
+        """
+        return Window.private(zeros(size, self.device), self)
 
     @final
     def close(self) -> None:

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROW = struct.Struct("=qqq24sqqqd")
+PID, STATE, STEP, BUCKET, COLLECTIVES, WAITING, SINCE = 0, 1, 2, 6, 7, 8, 9  # words of 8 bytes in a row
+LETTERS = slice(24, 48)  # bytes of a row: the phase
 ROW_BYTES = 128  # two cache lines: no two ranks write to one
 HEADER_BYTES = 128
 
@@ -51,10 +53,15 @@ class Board:
         self._memory = memory
         self._descriptor = descriptor
         self._slots = {r: HEADER_BYTES + ROW_BYTES * i for i, r in enumerate(self.ranks)}
-        self._offset = self._slots[rank]
-        self._state, self._step, self._phase, self._bucket = State.RUNNING, 0, b"start", 0
-        self._collectives, self._waiting = 0, False
-        self._write()
+        own = memoryview(memory)[self._slots[rank] : self._slots[rank] + ROW_BYTES]
+        # Fields are stored one by one, each at once: a row packed in place would show zeros to who reads it meanwhile.
+        self._words, self._times = own.cast("q"), own.cast("d")
+        self._letters = own[LETTERS]
+        self._phase = ""
+        self._collectives = 0
+        self.at(0, "start")
+        self._words[PID] = os.getpid()
+        self.end(State.RUNNING)
 
     @classmethod
     def private(cls) -> "Board":
@@ -78,26 +85,29 @@ class Board:
 
     def at(self, step: int, phase: str) -> None:
         """This rank is now at ``step``, in ``phase``."""
-        self._step, self._phase = step, phase.encode()[:24]
-        self._write()
+        self._times[SINCE] = time.monotonic()
+        self._words[STEP] = step
+        if phase != self._phase:
+            self._phase = phase
+            self._letters[:] = phase.encode()[:24].ljust(24, b"\0")
 
     def enter(self, name: "tuple[int, str, int]") -> None:
         """This rank enters the collective ``name``."""
-        self._step, self._bucket = name[0], name[2]
-        self._phase = name[1].encode()[:24]
+        self.at(name[0], name[1])
         self._collectives += 1
-        self._waiting = True
-        self._write()
+        self._words[BUCKET] = name[2]
+        self._words[COLLECTIVES] = self._collectives
+        self._words[WAITING] = True  # last: whoever reads it reads since when, too
 
     def leave(self) -> None:
         """The collective that this rank entered is complete."""
-        self._waiting = False
-        self._write()
+        self._words[WAITING] = False
+        self._times[SINCE] = time.monotonic()
 
     def end(self, state: State) -> None:
         """This rank's last word."""
-        self._state = state
-        self._write()
+        self._times[SINCE] = time.monotonic()
+        self._words[STATE] = state
 
     def read(self, rank: int) -> Row:
         """The row of ``rank``."""
@@ -115,10 +125,3 @@ class Board:
             return first
         finally:
             fcntl.lockf(self._descriptor, fcntl.LOCK_UN)
-
-    def _write(self) -> None:
-        # As one copy: packed in place, a row would show zeros to a peer that reads it meanwhile.
-        self._memory[self._offset : self._offset + ROW.size] = ROW.pack(
-            os.getpid(), self._state, self._step, self._phase, self._bucket,
-            self._collectives, self._waiting, time.monotonic(),
-        )  # fmt: skip

@@ -36,7 +36,7 @@ def join(world: World, channel: Channel, *, kind: Kind, device: str, timeout: fl
     if chosen == "local":
         return LocalCommunicator(place)
     if chosen == "mpi":
-        return MpiCommunicator(world)
+        return MpiCommunicator.join(world)
     store = _meeting(world, channel)
     return TorchCommunicator(store, world.rank, world.size, device=place, timeout=timeout + GRACE)
 

@@ -12,20 +12,36 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from distbp.comm.base import DONE, Communicator, Op, Work
+from distbp.comm.base import DONE, Communicator, Name, Op, Work
 from distbp.comm.payload import flat, widened
+from distbp.comm.window import Window, zeros
 
 T = TypeVar("T")
 COMBINE: dict[Op, Callable[[Tensor, Tensor], Tensor]] = {"sum": torch.add, "max": torch.maximum, "min": torch.minimum}
 
 
 class Group:
-    """What the threads of one group share: a place for each rank's tensor, and a barrier."""
+    """What the threads of one group share: a place for each rank's tensor, and a barrier.
 
-    def __init__(self, size: int) -> None:
+    Every ``ranks_per_node`` of them make a node, whose ranks see each other's memory; ``across`` has a group for each
+    place on a node. Nodes of unequal sizes share nothing.
+    """
+
+    def __init__(self, size: int, ranks_per_node: int) -> None:
         self.size = size
         self.places: list[tuple[Tensor, Sequence[int]]] = [(torch.empty(0), ())] * size
         self.barrier = threading.Barrier(size)
+        width = ranks_per_node if size % ranks_per_node == 0 else 1
+        self.nodes = tuple(tuple(range(first, first + width)) for first in range(0, size, width))
+        self.meetings = [threading.Barrier(width) for _ in self.nodes]
+        self.across = [Group(len(self.nodes), 1) for _ in range(width)] if width > 1 else []
+
+    def abort(self) -> None:
+        """Whoever waits for the others, or will, fails."""
+        for barrier in (self.barrier, *self.meetings):
+            barrier.abort()
+        for group in self.across:
+            group.abort()
 
 
 class ThreadCommunicator(Communicator):
@@ -51,6 +67,23 @@ class ThreadCommunicator(Communicator):
             for other, _ in places[1:]:
                 result = COMBINE[op](result, widened(other))
         return result
+
+    def allocate(self, size: int, *, name: Name) -> Window:
+        """Memory that the threads of a node see."""
+        own = zeros(size, self.device)
+        number, place = divmod(self.rank, len(self.group.nodes[0]))
+        if not self.group.across:
+            return Window.private(own, self)
+        self.board.enter(name)
+        with self._published(own) as places:
+            blocks = tuple(places[rank][0] for rank in self.group.nodes[number])
+        self.board.leave()
+        across = ThreadCommunicator(number, self.group.across[place])
+        across.board = self.board
+        return Window(blocks, place, self.group.nodes, across, lambda: self._meet(number))
+
+    def _meet(self, number: int) -> None:
+        self.group.meetings[number].wait()
 
     def _all_reduce(self, tensor: Tensor, op: Op) -> Work:
         flat(tensor).copy_(self._reduced(tensor, op))
@@ -84,13 +117,16 @@ class ThreadCommunicator(Communicator):
         return DONE
 
 
-def run(size: int, function: Callable[..., T], *args: Any, timeout: float = 60.0) -> list[T]:
+def run(
+    size: int, function: Callable[..., T], *args: Any, timeout: float = 60.0, ranks_per_node: int | None = None
+) -> list[T]:
     """Call ``function(communicator, *args)`` on ``size`` threads and return their results, in order of rank.
 
-    The first exception of a rank is raised here, after the others have left their collectives. A rank that has not
-    ended after ``timeout`` seconds is named in a TimeoutError.
+    Every ``ranks_per_node`` of them, by default all, make a node. The first exception of a rank is raised here, after
+    the others have left their collectives. A rank that has not ended after ``timeout`` seconds is named in a
+    TimeoutError.
     """
-    group = Group(size)
+    group = Group(size, ranks_per_node or size)
     results: dict[int, T] = {}
     failures: list[BaseException] = []
 
@@ -99,14 +135,14 @@ def run(size: int, function: Callable[..., T], *args: Any, timeout: float = 60.0
             results[number] = function(ThreadCommunicator(number, group), *args)
         except BaseException as failure:
             failures.append(failure)
-            group.barrier.abort()
+            group.abort()
 
     threads = [threading.Thread(target=rank, args=(number,), daemon=True) for number in range(size)]
     for thread in threads:
         thread.start()
     missing = _join(threads, timeout)
     first = failures[0] if failures else None
-    group.barrier.abort()
+    group.abort()
     if first is not None:
         raise first
     if missing:

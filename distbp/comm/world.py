@@ -99,6 +99,12 @@ def prepare_mpi() -> None:
         os.environ.setdefault(name, value)
 
 
+def shared_memory_folder(environ: Mapping[str, str] | None = None) -> Path:
+    """The folder in which MPI puts the shared memory of its windows."""
+    environ = os.environ if environ is None else environ
+    return Path(environ.get("OMPI_MCA_osc_sm_backing_directory", "/dev/shm"))
+
+
 def prepare_gloo(world: World) -> None:
     """On one node, keep gloo on the loopback interface: nothing listens where others could connect."""
     loopback = next((name for _, name in socket.if_nameindex() if name in ("lo", "lo0")), None)

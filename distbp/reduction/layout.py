@@ -1,10 +1,9 @@
 """The plan of one flat buffer: where each tensor lies in it, and where it is cut into buckets.
 
 Tensors lie in the order in which their gradients complete, each on a 64-byte boundary; a bucket is a slice that is
-sent as one message, and its length is a multiple of the number of workers, so that each can own an equal share of it.
+summed at once, and its length is such that each worker can own an equal share of it, on 64-byte boundaries too.
 """
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -37,6 +36,11 @@ class Layout:
         """The number of elements of the buffer, padding included."""
         return self.buckets[-1][1] if self.buckets else 0
 
+    @property
+    def bytes(self) -> int:
+        """The size of the buffer, up to a 64-byte boundary."""
+        return round_up(self.length * self.dtype.itemsize, ALIGNMENT)
+
     def allocate(self, device: torch.device) -> Tensor:
         """A buffer of zeros. (length)."""
         return torch.zeros(self.length, dtype=self.dtype, device=device)
@@ -67,11 +71,17 @@ def lay_out(shapes: Sequence[tuple[str, torch.Size]], dtype: torch.dtype, bucket
         spans.append(Span(name, shape, end, end + shape.numel()))
         end = round_up(end + shape.numel(), aligned)
         if (end - begin) * dtype.itemsize >= bucket_bytes or i == len(shapes) - 1:
-            end = begin + round_up(end - begin, math.lcm(aligned, size))
+            end = begin + round_up(end - begin, aligned * size)
             if end > begin:  # tensors may all be empty
                 buckets.append((begin, end))
             begin = end
     return Layout(dtype, tuple(spans), tuple(buckets))
+
+
+def carve(layouts: Sequence[Layout], block: Tensor) -> list[Tensor]:
+    """The buffer of each layout, one after the other in a block of memory.   (bytes) uint8 -> (length) each."""
+    pieces = block.split_with_sizes([layout.bytes for layout in layouts])
+    return [piece.view(layout.dtype)[: layout.length] for layout, piece in zip(layouts, pieces, strict=True)]
 
 
 def adopt(tensors: Mapping[str, Tensor], views: Mapping[str, Tensor]) -> None:

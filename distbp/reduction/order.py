@@ -2,77 +2,71 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from functools import lru_cache
-
-import torch
-from torch import Tensor
 
 from distbp.comm.base import Communicator, Name
-from distbp.data.order import leaves
-from distbp.reduction.tree import Node, tree
+from distbp.comm.window import Window, zeros
+from distbp.reduction.bucket import Bucket
+from distbp.reduction.exchange import Exchange
+from distbp.reduction.share import Share
+from distbp.reduction.subtrees import ranks, subtrees
 
 
 class Order(ABC):
-    """How one bucket, of which each worker has its subtree sums, becomes the sum over all parts on every worker."""
+    """How buckets, of which each worker has its subtree sums, become the sums over all parts on every worker."""
 
     name: str
 
     @abstractmethod
-    def reduce(self, slots: Sequence[Tensor], present: tuple[bool, ...], comm: Communicator, *, name: Name) -> None:
-        """Leave the sum over all present parts, on every worker, in ``slots[0]``.
+    def reduce(self, buckets: Sequence[Bucket], present: tuple[bool, ...], comm: Communicator, *, step: int) -> None:
+        """Leave the sum over all present parts, on every worker, in slot 0 of each bucket.
 
-        ``slots`` holds the same bucket, (n), of each of this worker's ``subtrees``, from left to right; there is at
-        least one slot, whose content counts for nothing if this worker has no part.
+        The slots of a bucket hold the sums of this worker's subtrees, from left to right; there is at least one slot,
+        whose content counts for nothing if this worker has no part.
         """
+
+    def allocate(self, size: int, comm: Communicator, *, name: Name) -> Window:  # noqa: ARG002 - nobody need agree
+        """``size`` bytes of memory for a slot."""
+        return Window.private(zeros(size, comm.device), comm)
 
 
 class Ordered(Order):
     """The tree's order: the same bits for any number of workers, over any communicator.
 
-    Each worker owns an equal share of the bucket. The subtree sums of a share travel to its owner (``all_to_all``),
-    which adds them up as the tree says, and the sums travel to all (``all_gather``). Nothing but copies is left to
-    the library. A worker sends and receives about twice the bucket, as a ring does, and holds one more share for
-    each foreign subtree.
+    Within a node the workers see each other's slots. Each owns an equal share of every bucket: between two fences it
+    adds up what all of them hold of its share, as the tree says, and writes the sum into the slots of all. Nothing is
+    sent, and a sum costs about a copy of the bucket. Between nodes the sums of a share are exchanged by messages, by
+    the workers that own it; where nothing is shared each worker is a node, and owns all.
     """
 
     name = "ordered"
 
     def __init__(self) -> None:
-        self._memory: dict[torch.dtype, Tensor] = {}
+        self._exchange = Exchange()
+        self._shares: dict[tuple[Bucket, tuple[bool, ...]], Share] = {}
 
-    def reduce(self, slots: Sequence[Tensor], present: tuple[bool, ...], comm: Communicator, *, name: Name) -> None:
-        """Exchange the subtrees' shares, add those of the own share in the tree's order, gather the shares."""
-        held = subtrees(present, comm.size)
-        if comm.size == 1:
+    def allocate(self, size: int, comm: Communicator, *, name: Name) -> Window:
+        """Memory that the node sees, where it can be had. Collective."""
+        return comm.allocate(size, name=name)
+
+    def reduce(self, buckets: Sequence[Bucket], present: tuple[bool, ...], comm: Communicator, *, step: int) -> None:
+        """Every share of this worker between two fences, whatever the number of buckets."""
+        if comm.size == 1 or not buckets:
             return  # one worker has summed the whole tree
-        share = slots[0].numel() // comm.size
-        mine = [slot.view(comm.size, share) for slot in slots[: len(held[comm.rank])]]
-        incoming = self._scratch(slots[0], sum(map(len, held)) * share)
-        comm.all_to_all(
-            incoming,
-            interleave(mine, slots[0]),
-            name=name,
-            sent=[len(mine) * share] * comm.size,
-            received=[len(nodes) * share for nodes in held],
-        ).wait()
-        nodes = [node for of_rank in held for node in of_rank]
-        total = tree(present).fold(dict(zip(nodes, incoming.view(-1, share), strict=True)), Tensor.add_)
-        assert total is not None, "a batch has at least one part"
-        comm.all_gather(slots[0], total, name=name).wait()
+        fence, board = buckets[0].window.fence, comm.board
+        for bucket in buckets:
+            name = Name(step, "reduce", bucket.number)
+            board.enter(name)
+            if bucket is buckets[0]:
+                fence()
+            self._share(bucket, present).sum(self._exchange, name=name)
+        fence()
+        board.leave()
 
-    def _scratch(self, like: Tensor, length: int) -> Tensor:
-        """Memory of this length, the same from step to step: fresh pages cost more than the sum."""
-        held = self._memory.get(like.dtype)
-        if held is None or held.numel() < length:
-            held = self._memory[like.dtype] = like.new_empty(length)
-        return held[:length]
-
-
-def interleave(slots: Sequence[Tensor], like: Tensor) -> Tensor:
-    """What each rank is sent, one after the other: its share of every slot.   k times (N, n) -> (N k n)."""
-    if len(slots) == 1:
-        return slots[0].view(-1)  # it lies so already
-    return torch.stack(tuple(slots), dim=1).view(-1) if slots else like.new_empty(0)
+    def _share(self, bucket: Bucket, present: tuple[bool, ...]) -> Share:
+        share = self._shares.get((bucket, present))
+        if share is None:
+            share = self._shares[bucket, present] = Share(bucket, present)
+        return share
 
 
 class Library(Order):
@@ -80,17 +74,13 @@ class Library(Order):
 
     name = "library"
 
-    def reduce(self, slots: Sequence[Tensor], present: tuple[bool, ...], comm: Communicator, *, name: Name) -> None:
+    def reduce(self, buckets: Sequence[Bucket], present: tuple[bool, ...], comm: Communicator, *, step: int) -> None:
         """Add up what this worker has, and hand the rest to the library."""
-        held = subtrees(present, comm.size)[comm.rank]
-        if not held:
-            slots[0].zero_()
-        for slot in slots[1 : len(held)]:
-            slots[0].add_(slot)
-        comm.all_reduce(slots[0], name=name).wait()
-
-
-@lru_cache(maxsize=256)
-def subtrees(present: tuple[bool, ...], size: int) -> tuple[tuple[Node, ...], ...]:
-    """For each rank of ``size``, the subtrees that it sums alone. Every rank knows them all."""
-    return tuple(tree(present).subtrees(leaves(len(present), size, rank)) for rank in range(size))
+        held = len(subtrees(present, ranks(comm.size))[comm.rank])
+        for bucket in buckets:
+            total, *others = bucket.slots
+            if not held:
+                total.zero_()
+            for other in others[: held - 1]:
+                total.add_(other)
+            comm.all_reduce(total, name=Name(step, "reduce", bucket.number)).wait()

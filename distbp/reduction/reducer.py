@@ -7,21 +7,27 @@ added to the other, as a binary counter carries, so that a worker with m parts n
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
-import torch
 from torch import Tensor
 
 from distbp.comm.base import Communicator, Name
+from distbp.comm.window import Window
 from distbp.data.order import leaves
-from distbp.reduction.layout import Layout
+from distbp.reduction.bucket import Bucket
+from distbp.reduction.layout import Layout, carve
 from distbp.reduction.order import Order
 from distbp.reduction.tree import tree
 
 
 class Slot:
-    """One set of flat buffers, one for each layout, and the view of every tensor by name."""
+    """One set of flat buffers, one for each layout, and the view of every tensor by name.
 
-    def __init__(self, layouts: Sequence[Layout], device: torch.device) -> None:
-        self.buffers = [layout.allocate(device) for layout in layouts]
+    ``twins[p]`` are the buffers of the same slot of the worker at place p of this node, as its window shows them.
+    """
+
+    def __init__(self, layouts: Sequence[Layout], window: Window) -> None:
+        self.window = window
+        self.twins = [carve(layouts, block) for block in window.blocks]
+        self.buffers = self.twins[window.place]
         self.views = {
             name: view
             for layout, buffer in zip(layouts, self.buffers, strict=True)
@@ -41,12 +47,20 @@ class Reducer:
         self.layouts = tuple(layouts)
         self.comm = comm
         self.order = order
-        self.slots = [Slot(self.layouts, comm.device)]
+        self.slots: list[Slot] = []
+        self.buckets: tuple[Bucket, ...] = ()
+        self._grow(1, Name(0, "start"))
 
     @property
     def total(self) -> Slot:
         """Where the sum stands after ``sum_all``: the gradients that the optimizer reads."""
         return self.slots[0]
+
+    def reserve(self, present: tuple[bool, ...], *, step: int) -> None:
+        """Have as many slots on every worker as the one that needs most for a batch of these parts. Collective."""
+        needed = most_slots(present, self.comm.size)
+        if needed > len(self.slots):
+            self._grow(needed, Name(step, "reserve"))
 
     def sum_own(self, present: tuple[bool, ...], fill: Callable[[int, Slot], None]) -> None:
         """This worker's parts, in order, each filled and merged; ``fill(v, slot)`` writes what part v gives.
@@ -55,8 +69,6 @@ class Reducer:
         """
         top = 0
         for leaf, sums in merges(present, self.comm.size, self.comm.rank):
-            if top == len(self.slots):
-                self.slots.append(Slot(self.layouts, self.comm.device))
             fill(leaf, self.slots[top])
             for _ in range(sums):
                 top -= 1
@@ -65,17 +77,44 @@ class Reducer:
 
     def sum_all(self, present: tuple[bool, ...], *, step: int) -> None:
         """From every worker's subtrees to the sum over all parts, in ``total`` on every worker."""
-        for index, layout in enumerate(self.layouts):
-            buffers = [slot.buffers[index] for slot in self.slots]
-            for bucket, (start, stop) in enumerate(layout.buckets):
-                slices = [buffer[start:stop] for buffer in buffers]
-                self.order.reduce(slices, present, self.comm, name=Name(step, "reduce", bucket))
+        self.order.reduce(self.buckets, present, self.comm, step=step)
+
+    def _grow(self, number: int, name: Name) -> None:
+        size = sum(layout.bytes for layout in self.layouts)
+        while len(self.slots) < number:
+            self.slots.append(Slot(self.layouts, self.order.allocate(size, self.comm, name=name)))
+        self.buckets = self._cut()
+
+    def _cut(self) -> tuple[Bucket, ...]:
+        """The buckets of all layouts. Where some slot could not be shared, none is taken for shared."""
+        window = self.slots[0].window
+        if not all(slot.window.shared for slot in self.slots):
+            window = Window.private(window.own, self.comm)
+        seen = [slot.twins if window.shared else [slot.buffers] for slot in self.slots]
+        places = [*zip(*seen, strict=True)]  # [place][slot][layout]
+        edges = [(index, *edge) for index, layout in enumerate(self.layouts) for edge in layout.buckets]
+        return tuple(
+            Bucket(number, window, tuple(tuple(buffers[i][start:stop] for buffers in slots) for slots in places))
+            for number, (i, start, stop) in enumerate(edges)
+        )
 
 
 @lru_cache(maxsize=256)
 def merges(present: tuple[bool, ...], size: int, rank: int) -> tuple[tuple[int, int], ...]:
     """This worker's leaves in order, each with the number of sums that follow it."""
     return tuple(tree(present).merges(leaves(len(present), size, rank)).items())
+
+
+@lru_cache(maxsize=256)
+def most_slots(present: tuple[bool, ...], size: int) -> int:
+    """How many slots the worker needs that needs most: the height of its stack of parts that are not yet merged."""
+    heights = [1]
+    for rank in range(size):
+        height = 0
+        for _, sums in merges(present, size, rank):
+            heights.append(height + 1)
+            height += 1 - sums
+    return max(heights)
 
 
 def exact_rows(rows: Tensor, comm: Communicator, *, name: Name) -> Tensor:

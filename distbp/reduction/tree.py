@@ -5,7 +5,7 @@ at all) is not added, not even as zero. So the bits of the root are a function o
 that each hold consecutive leaves comes to the same sum.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar
@@ -38,11 +38,11 @@ class Tree:
         self.present = tuple(v for v, there in enumerate(present) if there)
         self.root = Node(max(len(present) - 1, 0).bit_length(), 0)
 
-    def subtrees(self, held: range) -> tuple[Node, ...]:
+    def subtrees(self, held: Container[int]) -> tuple[Node, ...]:
         """The largest subtrees whose present leaves all lie in ``held``, from left to right."""
         return tuple(self._subtrees(self.root, held))
 
-    def _subtrees(self, node: Node, held: range) -> list[Node]:
+    def _subtrees(self, node: Node, held: Container[int]) -> list[Node]:
         under = [v for v in self.present if v in node.leaves]
         if not any(v in held for v in under):
             return []
@@ -71,9 +71,12 @@ class Tree:
             sums[right[-1]] += 1
         return left + right
 
-    def fold(self, values: Mapping[Node, T], add: Callable[[T, T], T]) -> T | None:
-        """The root's value, given the values of subtrees that cover the present leaves; None if none is present."""
-        return self._fold(self.root, values, add)
+    def fold(self, values: Mapping[Node, T], add: Callable[[T, T], T], *, at: Node | None = None) -> T | None:
+        """The value of the root, or of the node ``at``, given those of subtrees that cover the present leaves under it.
+
+        None if none is present.
+        """
+        return self._fold(at or self.root, values, add)
 
     def _fold(self, node: Node, values: Mapping[Node, T], add: Callable[[T, T], T]) -> T | None:
         if node in values:

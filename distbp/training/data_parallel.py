@@ -144,6 +144,7 @@ class DataParallel:
         """
         by_leaf = {part.index: part for part in parts}
         rows = torch.zeros(len(present), 3, dtype=torch.float64, device=self.comm.device)
+        self.reducer.reserve(present, step=step)
         self.clock.at(step, "compute")
         self.reducer.sum_own(present, lambda leaf, slot: self._fill(by_leaf[leaf], slot, rows[leaf]))
         self.clock.at(step, "reduce")

@@ -1,4 +1,4 @@
-"""``distbp bench engines`` as a user types it: a table, JSON, and what is refused."""
+"""``distbp bench`` as a user types it: a table, JSON, and what is refused."""
 
 import json
 import os
@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Distbp, Launched, distbp, launched
+from tests.launch.start import BIN, Run
 
 __all__ = ["distbp", "launched"]  # fixtures
 
@@ -42,6 +43,33 @@ def test_a_quick_run(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["figures.json"]
 
 
+WAYS = ("memcpy", "window", "messages", "mpi", "gloo")
+
+
+@pytest.mark.parametrize(
+    ("start", "missing"),
+    [
+        ([sys.executable, "-m", "distbp", "bench", "reduction", "workers=2"], ()),
+        ([str(BIN / "torchrun"), "--nproc-per-node", "2", "-m", "distbp", "bench", "reduction"], ("window", "mpi")),
+    ],
+    ids=["workers", "torchrun"],
+)
+def test_sums_of_two_workers(tmp_path: Path, start: list[str], missing: tuple[str, ...]) -> None:
+    figures = tmp_path / "figures.json"
+    done = Run([*start, "bench.largest=65536", "bench.rounds=2", f"output={figures}"])
+    assert done.wait() == 0, done.stderr
+    head, *lines, _closing = done.stdout.splitlines()
+    assert head.split()[0] == "bytes"
+    found = json.loads(figures.read_text())
+    assert [int(line.split()[0].replace(",", "")) for line in lines] == [4096, 16384, 65536]
+    assert [row["bytes"] for row in found["rows"]] == [4096, 16384, 65536]
+    assert found["environment"]["workers"] == 2
+    for row in found["rows"]:
+        assert [name for name in WAYS if row[f"{name}_ms"] is None] == list(missing)
+        assert all(row[f"{name}_ms"] > 0 for name in WAYS if name not in missing)
+        assert (row["window_ratio"] is None) == ("window" in missing)
+
+
 def test_what_is_asked_for_reaches_the_verb(distbp: Distbp, launched: Launched) -> None:
     assert distbp("bench", "engines", "bench.models=[cnn,neumf]", "bench.compile=false", "bench.rounds=5").code == 0
     ((verb, request),) = launched.jobs
@@ -50,10 +78,13 @@ def test_what_is_asked_for_reaches_the_verb(distbp: Distbp, launched: Launched) 
 
 
 WRONG = [
-    ("bench", "bench=(missing)", "engines is allowed", ""),
-    ("bench  engine", "bench=engine", "engines is allowed", "engines"),
-    ("bench  engines  engines", "bench=engines engines", "engines is allowed", ""),
+    ("bench", "bench=(missing)", "engines, reduction is allowed", ""),
+    ("bench  engine", "bench=engine", "engines, reduction is allowed", "engines"),
+    ("bench  engines  engines", "bench=engines engines", "engines, reduction is allowed", ""),
     ("bench  engines  workers=2", "workers=2", "1 is allowed: bench engines measures one process", ""),
+    ("bench  reduction", "workers=1", "2 or more are needed: bench reduction measures sums over workers", ""),
+    ("bench  reductoin  workers=2", "bench=reductoin", "engines, reduction is allowed", "reduction"),
+    ("bench  reduction  workers=2  bench.largest=1", "bench.largest=1", "a whole number from 4096", ""),
     ("bench  engines  bench.models=[mlp_smal]", "bench.models=mlp_smal", MODELS, "mlp_small"),
     ("bench  engines  bench.models=[]", "bench.models=[]", MODELS, ""),
     ("bench  engines  bench.models=cnn", "bench.models=cnn", "all or a list", ""),

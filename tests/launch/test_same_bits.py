@@ -1,6 +1,7 @@
 """The number of workers, the launcher and the transport do not change a bit of the result."""
 
 import json
+from contextlib import closing
 
 import pytest
 import torch
@@ -8,6 +9,9 @@ from rich.console import Console
 
 from distbp import config, job
 from distbp.comm import threads
+from distbp.comm.channel import channel
+from distbp.comm.connect import join
+from distbp.comm.world import World
 from tests.launch.start import Run, command
 from tests.pool import GROUPS
 
@@ -62,6 +66,20 @@ def test_every_launch_gives_the_bits_of_one_worker(tmp_path, one_worker, launche
 def test_every_communicator_gives_the_bits_of_one_worker(*, pool, tmp_path, one_worker, kind, size, engine):
     hashes = pool.run(kind, size, train, *overrides(tmp_path / "run", engine=engine))
     assert hashes[0] == one_worker[engine]["weights_sha256"]
+
+
+def train_on_nodes(comm, ranks_per_node, *request):
+    """As on several machines: every so many ranks make a node."""
+    world = World.detect().with_ranks_per_node(ranks_per_node)
+    with closing(join(world, channel(world), kind="mpi", device="cpu", timeout=60.0)) as group:
+        return train(group, *request)
+
+
+@pytest.mark.parametrize(("size", "ranks_per_node"), [(2, 1), (3, 1), (3, 2), (4, 2)])
+def test_nodes_do_not_change_a_bit(*, pool, tmp_path, one_worker, size, ranks_per_node):
+    """One rank on each, or uneven ones: messages alone. Two and two: windows, and messages between them."""
+    hashes = pool.run("mpi", size, train_on_nodes, ranks_per_node, *overrides(tmp_path / "run"))
+    assert hashes[0] == one_worker["manual"]["weights_sha256"]
 
 
 def test_another_seed_gives_other_bits(tmp_path, one_worker):

@@ -113,6 +113,24 @@ def test_parameters_and_gradients_are_views_into_the_buffers(engine):
         assert parameter.data_ptr() % 64 == parameter.grad.data_ptr() % 64 == 0
 
 
+def gradients_that_stay(comm, engine):
+    """Every p.grad lies in the memory that the workers share, from the first step to the last."""
+    step = distbp.DataParallel(model(), summed_loss, engine=engine, comm=comm)
+    found = set()
+    for _ in range(3):
+        step(*own_part(comm))
+        found.add(tuple(parameter.grad.data_ptr() for parameter in step.module.parameters()))
+    window = step.reducer.total.window
+    begin, end = window.own.data_ptr(), window.own.data_ptr() + window.own.nbytes
+    return [window.shared, len(found), all(begin <= place < end for place in found.pop())]
+
+
+@pytest.mark.parametrize("engine", ["manual", "autograd"])
+@pytest.mark.parametrize("kind", ["threads", "mpi"])
+def test_gradients_are_formed_where_they_are_summed(pool, kind, engine):
+    assert pool.run(kind, 2, gradients_that_stay, engine) == [[True, 1, True]] * 2
+
+
 class Averaging(nn.Module):
     """A module with float and integer buffers that move, as batch norm's do."""
 

@@ -1,0 +1,87 @@
+"""The verbs of ``distbp bench``: a table on the screen, and with ``output`` the same as JSON."""
+
+import json
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from distbp.agreement import agreed
+from distbp.bench.names import MODELS
+from distbp.comm.base import Communicator
+from distbp.comm.channel import channel
+from distbp.comm.connect import join
+from distbp.comm.world import World
+from distbp.doctor import cpu_model
+from distbp.errors import RequestError
+from distbp.output import write
+from distbp.schema import Request
+
+
+def bench_engines(request: Request, _comm: Communicator, _console: Console) -> dict[str, Any]:
+    """The engines compared on this machine's CPU."""
+    from distbp.bench import engines
+
+    refuse_gpu_and_unwritable(request)
+    everything = torch.get_num_threads()
+    threads = [*dict.fromkeys([1, everything])] if request.threads == "auto" else [request.threads]
+    models = MODELS if request.bench.models == "all" else request.bench.models
+    result = engines.bench(
+        models,
+        threads,
+        rounds=request.bench.rounds,
+        compiled=request.bench.compile == "auto",
+        seed=request.seed,
+        say=lambda line: print(line, flush=True),
+    )
+    result["environment"] = environment(everything)
+    if request.output:
+        write(json.dumps(result, indent=2), request.output)
+    return result
+
+
+def bench_reduction(request: Request, comm: Communicator, _console: Console) -> dict[str, Any]:
+    """The sums compared between these workers; gloo joins the same workers once more."""
+    from distbp.bench import reduction
+
+    agreed(comm, lambda: refuse_gpu_and_unwritable(request) if comm.rank == 0 else None)
+    world = World.detect()
+    with closing(join(world, channel(world), kind="torch", device="cpu", timeout=request.comm.timeout)) as gloo:
+        gloo.board = comm.board
+        rows = reduction.bench(
+            comm,
+            gloo,
+            largest=request.bench.largest,
+            rounds=request.bench.rounds,
+            say=lambda line: print(line, flush=True) if comm.rank == 0 else None,
+        )
+    facts = {**environment(torch.get_num_threads()), "workers": comm.size, "comm": comm.kind}
+    result = {"rows": rows, "environment": facts}
+    if request.output and comm.rank == 0:
+        write(json.dumps(result, indent=2), request.output)
+    return result
+
+
+def environment(threads: int) -> dict[str, Any]:
+    """What the figures were measured on."""
+    return {
+        "device": "cpu",
+        "threads": threads,
+        "cpu": cpu_model(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "torch": torch.__version__,
+    }
+
+
+def refuse_gpu_and_unwritable(request: Request) -> None:
+    """RequestError, before minutes of measurement, for a GPU and for an ``output`` that could not be written."""
+    if request.device == "cuda":
+        raise RequestError("device", request.device, "cpu is allowed: bench compares on a CPU")
+    if request.output:
+        try:
+            Path(request.output).open("a").close()
+        except OSError as error:
+            allowed = f"a file that can be written is needed ({error.strerror})"
+            raise RequestError("output", request.output, allowed) from error

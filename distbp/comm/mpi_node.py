@@ -1,0 +1,127 @@
+"""The ranks of one node as MPI sees them, and the memory that they share."""
+
+import gc
+import weakref
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from distbp.alignment import round_up
+from distbp.comm import shared_memory
+from distbp.comm import world as environment
+from distbp.comm.window import Nodes
+from distbp.comm.world import World
+
+
+class Segment(NamedTuple):
+    """One MPI window, and whether anybody in this process still looks at its memory."""
+
+    window: Any
+    views: tuple["weakref.ref[np.ndarray[Any, Any]]", ...]
+
+    @property
+    def seen(self) -> bool:
+        """Whether a tensor on this memory is alive."""
+        return any(view() is not None for view in self.views)
+
+    def free(self) -> None:
+        """Give the memory back. Collective over the node."""
+        self.window.Unlock_all()
+        self.window.Free()
+
+
+class MpiNode:
+    """The ranks of ``group`` (an MPI communicator) that share this rank's node, real or pretended (``world``)."""
+
+    def __init__(self, mpi: Any, group: Any, world: World) -> None:
+        self._mpi = mpi
+        machine = group.Split_type(mpi.COMM_TYPE_SHARED)
+        pretended = world.local_size < machine.size
+        self.group = machine.Split(machine.rank - world.local_rank if pretended else 0)
+        machine.Free()
+        self.place: int = self.group.rank
+        self._rank = group.rank
+        self.nodes = _nodes(self.group, group)
+        self._segments: list[Segment] = []
+
+    def refusal(self, size: int) -> str | None:
+        """Why the ranks cannot share blocks of ``size`` bytes, or None where they can as far as can be seen."""
+        counts = [len(ranks) for ranks in self.nodes]
+        if len(set(counts)) > 1:
+            return f"the nodes have different numbers of workers ({', '.join(map(str, counts))})"
+        return shared_memory.lack(environment.shared_memory_folder(), self._padded(size) * self.group.size)
+
+    @property
+    def number(self) -> int:
+        """The number of this rank's node."""
+        return next(number for number, ranks in enumerate(self.nodes) if self._rank in ranks)
+
+    @property
+    def alone(self) -> bool:
+        """Whether nobody here has a neighbour."""
+        return all(len(ranks) == 1 for ranks in self.nodes)
+
+    def allocate(self, size: int) -> tuple[Tensor, ...]:
+        """A block of ``size`` bytes for each rank of the node, on pages of its own; empty where MPI has none.
+
+        Collective over the node.
+        """
+        try:
+            window = self._mpi.Win.Allocate_shared(self._padded(size), 1, comm=self.group)
+        except self._mpi.Exception:
+            return ()
+        window.Lock_all(self._mpi.MODE_NOCHECK)  # from now on everybody may load and store at any time
+        arrays = [np.frombuffer(window.Shared_query(rank)[0], dtype=np.uint8) for rank in range(self.group.size)]
+        self._segments.append(Segment(window, tuple(map(weakref.ref, arrays))))
+        return tuple(_from_page(torch.from_numpy(array), size) for array in arrays)
+
+    def fence(self) -> None:
+        """What any rank of the node wrote before it, all read after it."""
+        sync = self._segments[-1].window.Sync  # a fence for all memory of this process, whichever window is named
+        sync()
+        self.group.Barrier()
+        sync()
+
+    def give_back(self, group: Any) -> None:
+        """Free the windows that nobody looks at any more, on any rank of ``group``. Collective over it.
+
+        The others stay until MPI ends: a gradient may be read after its communicator was closed.
+        """
+        seen = np.array([segment.seen for segment in self._segments], dtype=np.int8)
+        group.Allreduce(self._mpi.IN_PLACE, seen, self._mpi.MAX)
+        for segment, looked_at in zip(self._segments, seen, strict=True):
+            if not looked_at:
+                segment.free()
+        self._segments = [segment for segment, keep in zip(self._segments, seen, strict=True) if keep]
+
+    def give_up(self) -> None:
+        """Free the last window, whose memory is not to be had on every node. Collective over the node."""
+        self._segments.pop().free()
+
+    def close(self, group: Any) -> None:
+        """Leave the node; ``group`` as in ``give_back``."""
+        if self._segments:
+            gc.collect()  # what was only part of a cycle looks at nothing
+        self.give_back(group)
+        self.group.Free()
+
+    def _padded(self, size: int) -> int:
+        """MPI begins the blocks of ranks anywhere: with a page more, each has pages of its own."""
+        return round_up(size, shared_memory.PAGE) + shared_memory.PAGE
+
+
+def _nodes(node: Any, group: Any) -> Nodes:
+    """The ranks of each node of ``group``; those of a node know it by the first of them."""
+    first = np.array([group.rank])
+    node.Bcast(first, 0)
+    firsts = np.empty(group.size, dtype=first.dtype)
+    group.Allgather(first, firsts)
+    return tuple(tuple(np.flatnonzero(firsts == first).tolist()) for first in dict.fromkeys(firsts.tolist()))
+
+
+def _from_page(segment: Tensor, size: int) -> Tensor:
+    """The ``size`` bytes of a segment from its first page boundary on."""
+    start = -segment.data_ptr() % shared_memory.PAGE
+    return segment[start : start + size]
