@@ -42,6 +42,11 @@ class Call:
                 if isinstance(value, Value):
                     yield value
 
+    def told(self) -> dict[str, Any]:
+        """The attributes that differ from the op's defaults."""
+        defaults = {a.name: a.default_value for a in self.op._schema.arguments if a.has_default_value()}
+        return {n: v for n, v in self.attributes.items() if n not in defaults or v != defaults[n]}
+
     @property
     def where(self) -> str:
         """The module in which the op was called, for people."""
