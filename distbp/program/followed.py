@@ -48,12 +48,13 @@ def _copied(name: str, old: Tensor, new: Tensor | None) -> None:
 
 def _refuse_functions(loss_sum: Tensor) -> None:
     """RequestError for a torch.autograd.Function on the way to the loss."""
-    for node in _tape(loss_sum):
-        if isinstance(node, BackwardCFunction) and node._forward_cls.__module__ != GENERATED:
+    functions = [node._forward_cls for node in _tape(loss_sum) if issubclass(type(node), BackwardCFunction)]
+    for function in functions:
+        if function.__module__ != GENERATED:
             allowed = (
-                f"{node._forward_cls.__qualname__} is a torch.autograd.Function, whose backward pass is hidden from "
-                "torch.export; an op of torch.library with a map of distbp.register_map can stand in its place, or "
-                "engine=autograd runs the module itself"
+                f"{function.__qualname__} is a torch.autograd.Function, whose backward pass torch.export does not see; "
+                "an op of torch.library with a map of distbp.register_map can stand in its place, or engine=autograd "
+                "runs the module itself"
             )
             raise RequestError("engine", "manual", allowed)
 
