@@ -15,11 +15,10 @@ from torch import Tensor
 from torch._ops import OpOverload
 from torch.fx import Node
 
-from distbp.errors import RequestError
-from distbp.program.blocks import NO_GRAD
 from distbp.program.graph import Call, Value
 from distbp.program.in_place import twin_of
 from distbp.program.names import Names, of_module, of_op
+from distbp.program.node import changed_without_gradient, place, refusal, still
 
 aten = torch.ops.aten
 SCALARS = {"Tensor": "Scalar", "Tensor_mode": "Scalar_mode"}
@@ -37,6 +36,8 @@ class Calls:
         self._shared: set[Value] = set(held.values())  # values that others see too: not to be changed in place
         self._buffers = set(buffers)
         self._groups: dict[Node, list[Node]] = {}  # the names that ops in place have given one tensor, the first first
+        self._views: dict[Value, list[Value]] = {}  # what may lie in a value's memory
+        self._stale: set[Value] = set()  # views of what has been changed since: torch's show the change, ours would not
 
     def value(self, item: Any) -> Any:
         """The value of a node, within lists too; a constant is itself."""
@@ -81,9 +82,7 @@ class Calls:
         if several and not _tensors(example):
             raise refusal(f"{op} gives a number that depends on data", node)
         outputs = tuple(self._new(wish, e) for e in (example if several else [example]))
-        call = Call(op, inputs, names, attributes, outputs, several, path, kind, still(node))
-        self.calls.append(call)
-        self._share(call)
+        self._add(Call(op, inputs, names, attributes, outputs, several, path, kind, still(node)), node)
         return outputs if several else outputs[0]
 
     def _wish(self, node: Node, op: OpOverload) -> str:
@@ -138,10 +137,16 @@ class Calls:
             else:
                 others[declared.name] = given.get(declared.name, declared.default_value)
         output = Value(self._names.new(wish), tuple(example.shape), example.dtype)
-        call = Call(op, inputs, tuple(tensors), others, (output,), False, path, kind, still(node))
+        self._add(Call(op, inputs, tuple(tensors), others, (output,), False, path, kind, still(node)), node)
+        return output
+
+    def _add(self, call: Call, node: Node) -> None:
+        """One call more. Raises RequestError if it reads a tensor that has been changed through another."""
+        for value in call.values():
+            if value in self._stale:
+                raise refusal(f"{call.op} reads {value}, which lies in a tensor that was changed in place since", node)
         self.calls.append(call)
         self._share(call)
-        return output
 
     def _replace(self, node: Node, op: OpOverload) -> None:
         """An op in place, as its twin that leaves its input alone: later readers of the input read the new value."""
@@ -149,14 +154,25 @@ class Calls:
         changed = node.kwargs.get(name, node.args[0])
         if twin is None or not isinstance(changed, Node):
             raise refusal(f"{op} changes its arguments in a way that no program follows", node)
-        old, group = self.value(changed), self._groups.setdefault(changed, [changed])
+        old, group = self.value(changed), self._groups.get(changed, [changed])
         if old in self._shared and group[0] not in self._buffers:
             raise refusal(f"{op} changes {old} in place, which others may see", node)
-        if node.meta.get(NO_GRAD) and tracked(node):
+        if changed_without_gradient(node):
             raise refusal(f"{op} under no_grad changes {old} in place, whose gradient goes on", node)
-        self._groups[node] = group
-        group.append(node)
-        self._now.update(dict.fromkeys(group, self._replaced(node, twin)))
+        self._go_on(changed, self._replaced(node, twin), node)
+
+    def _go_on(self, changed: Node, value: Any, node: Node | None = None) -> None:
+        """From now on ``changed``, and ``node`` which is one more name of it, have this value."""
+        waiting = [self.value(changed)]
+        while waiting:
+            views = self._views.pop(waiting.pop(), [])
+            self._stale.update(views)
+            waiting += views
+        group = self._groups.setdefault(changed, [changed])
+        if node is not None:
+            self._groups[node] = group
+            group.append(node)
+        self._now.update(dict.fromkeys(group, value))
 
     def _replaced(self, node: Node, twin: OpOverload) -> Any:
         """What an op in place leaves; to copy a tensor of the same look is to go on with that tensor."""
@@ -184,9 +200,10 @@ class Calls:
             inputs += [self.value(mean), self.value(variance)]
             names += ["running_mean", "running_var"]
             changed = [self._new(f"new_{self.value(item)}", item.meta["val"]) for item in (mean, variance)]
-            self._now[mean], self._now[variance] = changed
+            for item, now in zip((mean, variance), changed, strict=True):
+                self._go_on(item, now)
             outputs = (output, *statistics, *changed)
-        self.calls.append(Call(op, tuple(inputs), tuple(names), told, outputs, True, path, kind, still(node)))
+        self._add(Call(op, tuple(inputs), tuple(names), told, outputs, True, path, kind, still(node)), node)
         return output
 
     def _instance_norm(self, node: Node) -> Value:
@@ -202,42 +219,17 @@ class Calls:
         for item, old, now in zip(node.args[3:5], running, (mean, variance), strict=True):
             moved = self._made(node, f"new_{old}", aten.lerp.Scalar, (old, now), {"weight": told["momentum"]}, like)
             self.calls[-1].still = True
-            self._now[cast("Node", item)] = moved
+            self._go_on(cast("Node", item), moved)
         return self._made(node, name, aten.instance_norm.default, (x, weight, bias, None, None), told, y)
 
     def _share(self, call: Call) -> None:
         """Note the values that are views of each other. Dropout that drops nothing returns its input undeclared."""
         views = any(a.alias_info is not None for a in call.op._schema.arguments)
         if views or call.op is torch.ops.aten.dropout.default:
-            self._shared.update(call.values())
-            self._shared.update(output for output in call.outputs if output is not None)
-
-
-def place(node: Node) -> tuple[str | None, str]:
-    """The path in the user's module of the module that called this node, and its class; (None, "") for the loss."""
-    path, kind = list(node.meta["nn_module_stack"].values())[-1]
-    if path != "module" and not path.startswith("module."):
-        return None, ""
-    plain = path.split("@")[0].removeprefix("module").removeprefix(".")
-    return plain, (kind if isinstance(kind, str) else kind.__name__).rpartition(".")[2]
-
-
-def refusal(reason: str, node: Node) -> Exception:
-    """The RequestError for a node that no program can hold."""
-    path, kind = place(node)
-    where = "the loss" if path is None else f"{path} ({kind})" if path else kind
-    return RequestError("engine", "manual", f"in {where}: {reason}; engine=autograd runs the module itself")
-
-
-def still(node: Node) -> bool:
-    """Whether no gradient flows through the node: it stood under no_grad, or torch itself formed none there."""
-    known = isinstance(node.target, OpOverload) and node.target.namespace == "aten" and "tensor_meta" in node.meta
-    return bool(node.meta.get(NO_GRAD)) or (known and not tracked(node))
-
-
-def tracked(node: Node) -> bool:
-    """Whether torch, when it exported the node's output, went on with its gradient."""
-    return bool(node.meta["tensor_meta"].requires_grad)
+            given = [output for output in call.outputs if output is not None]
+            self._shared.update(call.values(), given)
+            for value in call.values():
+                self._views.setdefault(value, []).extend(o for o in given if o.dtype == value.dtype)
 
 
 def _tensors(example: Any) -> bool:

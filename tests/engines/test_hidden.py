@@ -143,7 +143,30 @@ def signals() -> nn.Module:
                          nn.Linear(16, 4))  # fmt: skip
 
 
-BODIES = [replaced, replaced_twice, replaced_and_changed, exchanged, filled_once, copied, averaged, copied_without]
+def seen_before(m: Any, h: Tensor) -> Tensor:
+    h = h - m.mean.view(1, -1)
+    m.mean.mul_(2)
+    return h * m.mean.view(1, -1)
+
+
+def kept_before(m: Any, h: Tensor) -> Tensor:
+    before = m.mean
+    m.mean = m.mean + 1
+    return h * before + m.mean
+
+
+BODIES = [
+    seen_before,
+    kept_before,
+    replaced,
+    replaced_twice,
+    replaced_and_changed,
+    exchanged,
+    filled_once,
+    copied,
+    averaged,
+    copied_without,
+]
 BODIES += [written_out_to, stopped, switched, inferred, full, recomputed]
 IMAGES, SIGNALS = ((2, 4, 4),), ((4, 4),)
 MODELS = [
@@ -221,6 +244,12 @@ def all_at_once(m: Any, h: Tensor) -> Tensor:
     return h
 
 
+def seen_after(m: Any, h: Tensor) -> Tensor:
+    before = m.mean.view(1, -1).detach()
+    m.mean.mul_(2)
+    return h * before
+
+
 REFUSED: list[tuple[Forward, str]] = [
     (wider, r"forward replaces the buffer 1\.mean, \(6,\) of torch\.float64, by a tensor \(7, 6\) of torch\.float64"),
     (halves, r"forward replaces the buffer 1\.count, \(\) of torch\.int64, by a tensor \(\) of torch\.float"),
@@ -229,6 +258,7 @@ REFUSED: list[tuple[Forward, str]] = [
     (lambda m, h: checkpoint(m.first, h, use_reentrant=True), "CheckpointFunction is a torch.autograd.Function"),
     (cast, "forward turns torch.autocast on for cpu"),
     (changed_without, r"in 1 \(Running\): aten.mul_.Tensor under no_grad changes"),
+    (seen_after, r"in 1 \(Running\): aten.mul.Tensor reads detach, which lies in a tensor that was changed"),
     (all_at_once, "aten._foreach_add_.Scalar changes its arguments"),
 ]
 
