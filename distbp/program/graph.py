@@ -34,6 +34,7 @@ class Call:
     several: bool  # whether the op returns a tuple
     path: str | None  # of the module within the user's; "" is the user's itself; None is the loss
     kind: str  # the module's class
+    still: bool = False  # whether no gradient flows through it, as under torch.no_grad
 
     def values(self) -> Iterator[Value]:
         """The inputs that are Values, lists opened."""

@@ -25,6 +25,9 @@ ADDS = (
 )
 """Those that add to their first argument."""
 
+GRADED = (aten.mkldnn_rnn_layer.default,)
+"""Those that keep what their VJPs read only where torch's tape is on, though nothing is on the tape."""
+
 
 @cache
 def out_of(op: Any) -> tuple[OpOverload, tuple[str, ...]] | None:

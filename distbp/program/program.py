@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
+from distbp.program.export import MODULES
 from distbp.program.fuse import fused
 from distbp.program.graph import Graph, Value
 from distbp.program.lower import lower
@@ -75,7 +76,8 @@ class Program:
         """``(loss_sum, count, output, changes of buffers)``; each parameter's gradient is written into ``gradients``,
         or with ``add`` added.
         """
-        states = [slot.read() for slot in self._slots]
+        with MODULES:
+            states = [slot.read() for slot in self._slots]
         places = [gradients[name] for name in self._trainable]
         key = add, *map(_lies, states), *map(_lies, places), *map(_strides, inputs)
         found = self._bound.get(key)

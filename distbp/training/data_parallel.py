@@ -98,7 +98,8 @@ class DataParallel:
         for gradient in self.flat_gradients:
             gradient.div_(totals.count or 1)
         for name, parameter in self._trainable.items():
-            parameter.grad = self.reducer.total.views[name]  # zero_grad() may have taken it away
+            # zero_grad() may have taken it away; one that has been frozen has none, so that no optimizer moves it
+            parameter.grad = self.reducer.total.views[name] if parameter.requires_grad else None
         return torch.tensor(totals.loss)
 
     @property
