@@ -101,7 +101,8 @@ class Program:
         return self._ways[key]
 
     def _traced(self, likes: Mapping[Value, Like], *, add: bool) -> Passes:
-        trace = simplified(Walk(self.graph, self.plan, likes, add=add).trace())
+        with MODULES:  # tracing sets torch's modes aside, those of an export in another thread, too
+            trace = simplified(Walk(self.graph, self.plan, likes, add=add).trace())
         return self.written(trace, places(trace))
 
     def written(self, trace: Trace, plan: Places) -> Passes:
