@@ -65,7 +65,7 @@ def sums_are_those_of_the_recursion(  # noqa: PLR0917 - JSON passes arguments in
 PRESENT = st.lists(st.booleans(), min_size=1, max_size=9).filter(any)
 
 
-@settings(max_examples=60)
+@settings(max_examples=150)
 @given(
     size=st.integers(1, 5),
     per_node=st.integers(1, 5),
