@@ -12,7 +12,9 @@ from distbp.data.part import Part
 from distbp.engines.base import Destination, Engine, Loss, Metrics, Outcome
 from distbp.engines.buffers import Buffers
 from distbp.engines.empty import is_empty, leave_zeros
+from distbp.engines.tables import rows_of
 from distbp.program.sum_loss import SumLoss
+from distbp.rows import Rows
 
 _GLOBAL_GENERATOR = threading.Lock()  # ranks may be threads of one process: they take turns at the forward pass
 
@@ -29,14 +31,14 @@ class AutogradEngine(Engine):
     def __init__(self, module: nn.Module, loss: Loss, *, metrics: Metrics | None = None) -> None:
         super().__init__(module, loss, metrics=metrics)
         self._whole = SumLoss(module, loss)
-        trainable = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
-        self._parameters = dict(reversed(trainable))
+        trainable = {name: p for name, p in module.named_parameters() if p.requires_grad and name not in self.tables}
+        self._parameters = dict(reversed(trainable.items()))
         self._buffers = Buffers(module)
         self._metric_sums: Mapping[str, Tensor] = {}
 
     @property
     def emissions(self) -> Sequence[str]:
-        """The trainable parameters in the reverse order of registration."""
+        """The trainable parameters, but tables, in the reverse order of registration."""
         return tuple(self._parameters)
 
     def prepare(self, example: Part) -> None:
@@ -54,24 +56,31 @@ class AutogradEngine(Engine):
         before = self._buffers.copy(self.moving)
         with _draws(part), torch.enable_grad():
             loss_sum, count, output = self._whole(part.inputs, part.target)
-        self._deliver(loss_sum, destination)
+        rows = self._deliver(loss_sum, destination)
         with torch.no_grad():
             if self.metrics is not None:
                 self._metric_sums = self.metrics(output, part.target)
-        return Outcome(loss_sum.detach(), count, self._metric_sums, self._buffers.restore(before), state=state)
+        deltas = self._buffers.restore(before)
+        return Outcome(loss_sum.detach(), count, self._metric_sums, deltas, state=state, rows=rows)
 
-    def _deliver(self, loss_sum: Tensor, destination: Destination) -> None:
-        """Run the tape back, then copy or add each gradient into its place. A parameter that is not used has zeros."""
-        parameters = [*self._parameters.values()]
+    def _deliver(self, loss_sum: Tensor, destination: Destination) -> dict[str, Rows]:
+        """Run the tape back, then copy or add each gradient into its place. A parameter that is not used has zeros.
+
+        The gradients of tables are returned.
+        """
+        parameters = [*self._parameters.values(), *self.tables.values()]
         reached = loss_sum.requires_grad and bool(parameters)
         formed = torch.autograd.grad(loss_sum, parameters, allow_unused=True) if reached else [None] * len(parameters)
-        for name, gradient in zip(self._parameters, formed, strict=True):
+        for name, gradient in zip(self._parameters, formed, strict=False):  # those of tables follow
             _put(gradient, destination.gradients[name], add=destination.add)
             destination.complete(name)
+        of_tables = formed[len(self._parameters) :]
+        return {name: rows_of(name, g) for name, g in zip(self.tables, of_tables, strict=True) if g is not None}
 
 
 def _put(gradient: Tensor | None, place: Tensor, *, add: bool) -> None:
     if gradient is not None:
+        gradient = gradient.to_dense() if gradient.is_sparse else gradient
         place.add_(gradient) if add else place.copy_(gradient)
     elif not add:
         place.zero_()

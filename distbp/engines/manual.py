@@ -9,6 +9,7 @@ from torch import Generator, Tensor, nn
 from distbp.data.part import Part
 from distbp.engines.base import Destination, Engine, Loss, Metrics, Outcome
 from distbp.engines.empty import is_empty, leave_zeros
+from distbp.engines.tables import rows_by_table
 from distbp.program.program import Program, build
 
 UNUSED = Generator()
@@ -67,22 +68,31 @@ class ManualEngine(Engine):
         ordered = program.emissions == self.emissions
         complete = destination.complete if ordered else _later
         with torch.no_grad():
-            loss_sum, count, output, deltas = program.run(
+            ran = program.run(
                 leaves, destination.gradients, self._seeded(program, part), add=destination.add, complete=complete
             )
             if self.metrics is not None:
-                self._metric_sums = self.metrics(output, part.target)
+                self._metric_sums = self.metrics(ran.output, part.target)
+            rows = rows_by_table(ran.rows)
         if not ordered:
             for name in self.emissions:
                 destination.complete(name)
-        return Outcome(loss_sum, count, self._metric_sums, deltas, state=state)
+        return Outcome(ran.loss_sum, ran.count, self._metric_sums, ran.changes, state=state, rows=rows)
 
     def _program(self, part: Part, leaves: Sequence[Any]) -> Program:
         key = tuple(map(_look, leaves)), tuple(module.training for module in self._modules)
         program = self._programs.get(key)
         if program is None:
             outputs = self.metrics is not None
-            program = build(self.module, self.loss, part.inputs, part.target, fallback=self._fallback, outputs=outputs)
+            program = build(
+                self.module,
+                self.loss,
+                part.inputs,
+                part.target,
+                fallback=self._fallback,
+                outputs=outputs,
+                tables=self.tables,
+            )
             self.moving = list(dict.fromkeys((*(self.moving or ()), *program.moving)))
             self._programs[key] = program
         return program

@@ -20,7 +20,7 @@ RUN = """\
     arena = torch.empty({size}, dtype=torch.uint8)
     forward, backward = passes(arena, states, list(gradients.values()), constants)
     forward(inputs, torch.Generator("{device}").manual_seed(0))
-    loss_sum, count, outputs, moved = backward(torch.ones((), dtype={dtype}), lambda name: None)
+    loss_sum, count, outputs, moved, rows = backward(torch.ones((), dtype={dtype}), lambda name: None)
     print("loss", float(loss_sum) / (float(count) or 1))
     for name, gradient in gradients.items():
         print(name, float(gradient.norm()))"""
