@@ -28,7 +28,10 @@ def rows_by_table(found: Iterable[tuple[str, tuple[Tensor, Tensor]]]) -> dict[st
 
 
 def rows_of(name: str, gradient: Tensor) -> Rows:
-    """The rows of a gradient from torch's tape. RequestError if it is dense: not only sparse look-ups read the table."""
+    """The rows of a gradient from torch's tape.
+
+    RequestError if it is dense: then not only sparse look-ups read the table.
+    """
     if not gradient.is_sparse:
         raise not_sparse(name, "another layer or op")
     return summed(gradient._indices()[0], gradient._values())

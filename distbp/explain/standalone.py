@@ -24,6 +24,9 @@ RUN = """\
     print("loss", float(loss_sum) / (float(count) or 1))
     for name, gradient in gradients.items():
         print(name, float(gradient.norm()))"""
+ROWS = """\
+    for name, (numbers, gradient) in zip({names}, rows):
+        print(name, numbers.numel(), "rows", float(gradient.norm()))"""
 
 
 def standalone(program: Program, passes: Passes, batch_leaves: Sequence[Any], device: torch.device) -> str:
@@ -64,6 +67,8 @@ def main(program: Program, passes: Passes, leaves: Sequence[Any], device: torch.
     empty = ((name, tuple(o.meta.shape), o.meta.dtype) for o, name in trace.gradients.items())
     yield from display("gradients", (f'"{n}": torch.empty({s}, dtype={d}),' for n, s, d in empty), "{}")
     yield RUN.format(size=passes.plan.size, device=device, dtype=trace.d_loss.meta.dtype)
+    if program.tables:
+        yield ROWS.format(names=[name for name, *_ in trace.returned[-1]])
 
 
 def display(name: str, items: Iterable[str], brackets: str) -> Iterator[str]:

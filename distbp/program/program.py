@@ -70,6 +70,11 @@ class Program:
         self.draws = any(rule.random for rule in (*self.plan.rules.values(), *self.plan.drawn.values()))
 
     @property
+    def tables(self) -> tuple[str, ...]:
+        """The parameters whose gradients are rows."""
+        return tuple(slot.name for value, slot in self.graph.slots.items() if value in self.plan.tables)
+
+    @property
     def source(self) -> str:
         """The Python that runs where all tensors are contiguous, as those of a part and of flat buffers are."""
         return self.passes(self.contiguous(), add=False).source
@@ -163,7 +168,9 @@ def build(
     """The program of ``loss(module(*inputs), target)`` for inputs of these shapes.
 
     With ``fallback`` an op that has no map is differentiated by torch's tape. Without ``outputs`` the module's output
-    is not returned, and need never exist as a whole. The gradients of ``tables`` are returned as rows. Raises RequestError for a model or an op that no program can hold.
+    is not returned, and need never exist as a whole. The gradients of ``tables`` are returned as rows.
+
+    Raises RequestError for a model or an op that no program can hold.
     """
     graph = lower(module, loss, inputs, target)
     return Program(graph if outputs else fused(graph), fallback=fallback, tables=tables)

@@ -43,7 +43,7 @@ class Gathering:
         return [list(of_rank[: sum(counts)].split(list(counts))) for of_rank, counts in pairs]
 
     def sum_dense(self, mine: Sequence[Tensor], like: Tensor) -> Tensor:
-        """The sum over all parts, in the tree's order; ``mine`` are the subtrees' sums, each of the shape of ``like``."""
+        """The sum over all parts; ``mine`` are the subtrees' sums, each of the shape of ``like``."""
         length = round_up(like.numel(), self.comm.size)
         flat = [torch.nn.functional.pad(part.reshape(-1), (0, length - like.numel())) for part in mine]
         total = like.new_empty(length)

@@ -160,7 +160,8 @@ class DataParallel:
     def gradients(self, parts: Sequence[Part], present: tuple[bool, ...], *, step: int) -> Totals:
         """The sums over all parts of all workers: of the gradients, in ``flat_gradients``, undivided, and of the loss.
 
-        Those of tables are in ``row_gradients``. ``parts`` are this worker's, ``present`` says which parts there are in the global batch.
+        ``parts`` are this worker's, ``present`` says which parts there are in the global batch. The gradients of
+        sparse tables are in ``row_gradients``.
         """
         by_leaf = {part.index: part for part in parts}
         rows = torch.zeros(len(present), 3, dtype=torch.float64, device=self.comm.device)

@@ -31,15 +31,15 @@ class TouchedRows:
         """The rows that have gradients, with their state."""
         self.parameter.data = self._table.index_select(0, rows.numbers)
         self.parameter.grad = rows.values
+        self._remember(optimizer)
         for kind, of_all in self._state.items():
             optimizer.state[self.parameter][kind] = of_all.index_select(0, rows.numbers)
 
     def put_back(self, rows: Rows, optimizer: Optimizer) -> None:
         """What the optimizer has made of them, in their places."""
         self._table.index_copy_(0, rows.numbers, self.parameter)
+        self._remember(optimizer)
         for kind, value in self._of_rows(optimizer).items():
-            if kind not in self._state:
-                self._state[kind] = torch.zeros_like(self._table)
             self._state[kind].index_copy_(0, rows.numbers, value)
             optimizer.state[self.parameter][kind] = value[:0]
         self.parameter.data, self.parameter.grad = self.parameter.data[:0], None
@@ -58,6 +58,12 @@ class TouchedRows:
                 optimizer.state[self.parameter][kind] = none_of(self._table).values
             elif not name:
                 optimizer.state[self.parameter][kind] = value.to(self._table.device, copy=True)
+
+    def _remember(self, optimizer: Optimizer) -> None:
+        """A table for each kind of state that the optimizer has come to have."""
+        for kind in self._of_rows(optimizer):
+            if kind not in self._state:
+                self._state[kind] = torch.zeros_like(self._table)
 
     def _of_rows(self, optimizer: Optimizer) -> dict[str, Tensor]:
         state = optimizer.state[self.parameter].items()
