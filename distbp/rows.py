@@ -22,7 +22,9 @@ class Rows(NamedTuple):
 
     def sparse(self, table: Tensor) -> Tensor:
         """As a sparse tensor of the table's shape, (V, D), coalesced."""
-        return torch.sparse_coo_tensor(self.numbers[None], self.values, table.shape, is_coalesced=True)
+        return torch.sparse_coo_tensor(
+            self.numbers[None], self.values, table.shape, is_coalesced=True, check_invariants=False
+        )
 
     def dense(self, table: Tensor) -> Tensor:
         """As a tensor of the table's shape, (V, D), zero elsewhere."""

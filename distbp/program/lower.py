@@ -2,7 +2,6 @@
 
 import io
 import logging
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr
@@ -19,9 +18,8 @@ from distbp.errors import RequestError
 from distbp.program.calls import Calls
 from distbp.program.graph import Graph, Slot, Value, needed
 from distbp.program.names import Names, of_module
+from distbp.program.recorder import TRACING
 from distbp.program.sum_loss import SumLoss
-
-_LOCK = threading.Lock()  # torch.export patches torch while it works; ranks may be threads of one process
 
 
 def lower(module: nn.Module, loss: Callable[[Any, Any], Any], inputs: tuple[Tensor, ...], target: Any) -> Graph:
@@ -35,7 +33,7 @@ def lower(module: nn.Module, loss: Callable[[Any, Any], Any], inputs: tuple[Tens
 
 def _export(whole: SumLoss, inputs: tuple[Tensor, ...], target: Any) -> ExportedProgram:
     try:
-        with _LOCK, torch.enable_grad(), _quiet():
+        with TRACING, torch.enable_grad(), _quiet():
             return torch.export.export(whole, distinct((inputs, target)), strict=False)
     except RequestError:
         raise

@@ -14,6 +14,7 @@ from distbp.program.fuse import fused
 from distbp.program.graph import Graph, Value
 from distbp.program.lower import lower
 from distbp.program.places import Places, places
+from distbp.program.recorder import TRACING
 from distbp.program.schedule import schedule
 from distbp.program.simplify import simplified
 from distbp.program.source import Source
@@ -116,7 +117,9 @@ class Program:
         return self._ways[key]
 
     def _traced(self, likes: Mapping[Value, Like], *, add: bool) -> Passes:
-        trace = simplified(Walk(self.graph, self.plan, likes, add=add).trace())
+        with TRACING:
+            trace = Walk(self.graph, self.plan, likes, add=add).trace()
+        trace = simplified(trace)
         return self.written(trace, places(trace))
 
     def written(self, trace: Trace, plan: Places) -> Passes:
