@@ -8,12 +8,13 @@ from torch import Generator, Tensor
 
 from distbp.maps.base import Map, Turn
 from distbp.program.graph import Call, Graph, Value
+from distbp.program.layout import laid_out
 from distbp.program.schedule import Schedule
 
 
 class Interpreter:
-    """Runs ``graph`` on numbers, ops as torch has them; parameters and buffers are read where they are, so that a tape
-    may lead back to them. Ops that draw are run as their maps, with the part's generator.
+    """Runs the maps of ``graph`` on numbers, each result laid out as in the program, so that the same generator draws
+    the same. Parameters and buffers are read where they are: a tape may lead back to them.
     """
 
     def __init__(self, graph: Graph, plan: Schedule) -> None:
@@ -48,16 +49,16 @@ class Interpreter:
 
     def _apply(self, call: Call, inputs: list[Any], generator: Generator) -> Any:
         rule = self.plan.rules.get(call) or self.plan.drawn.get(call)
-        if rule is not None and is_own(rule):
-            drawn = {"generator": generator} if rule.random else {}
-            return rule.forward(*inputs, **call.attributes, **drawn)[0]
-        return apply(call, inputs, call.attributes)
+        if rule is None or rule.opaque:
+            return apply(call, inputs)
+        drawn = {"generator": generator} if rule.random else {}
+        return rule.forward(*laid_out(call.op, tuple(inputs)), **call.told(), **drawn)[0]
 
 
-def apply(call: Call, inputs: Sequence[Any], attributes: Mapping[str, Any]) -> Any:
+def apply(call: Call, inputs: Sequence[Any]) -> Any:
     """What torch's own op makes of these inputs."""
     given = [list(x) if isinstance(x, tuple) else x for x in inputs]
-    return call.op(**dict(zip(call.names, given, strict=True)), **attributes)
+    return call.op(**dict(zip(call.names, given, strict=True)), **call.told())
 
 
 def is_own(rule: type[Map] | Map) -> bool:

@@ -1,6 +1,8 @@
 """Every map of a program, held to the law on the numbers that the workload gives it."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -31,14 +33,15 @@ def findings(twin: Interpreter, leaves: Sequence[Any], generator: torch.Generato
     for call, inputs in twin.calls(leaves, generator):
         rule = twin.plan.rules.get(call)
         if rule is not None:
-            wide = [_widened(x) for x in inputs]
-            one = check.Call(rule, wide, call.attributes, read=[value in read for value in call.outputs])
-            yield from _of_call(call, one)
+            one = check.Call(rule, [_widened(x) for x in inputs], call.told())
+            yield from _of_call(call, one, [value in read for value in call.outputs])
 
 
-def _of_call(call: Call, one: check.Call) -> Iterator[Finding]:
+def _of_call(call: Call, one: check.Call, read: Sequence[bool]) -> Iterator[Finding]:
     rule = one.rule
-    twin = None if is_own(rule) else check.Call(Plain(call), one.inputs, call.attributes)
+    twin = None if is_own(rule) else check.Call(Plain(call), one.inputs, {})
+    with suppress(Exception):  # a VJP that fails is found to do so below
+        one = replace(one, read=[r and d for r, d in zip(read, check.differentiable(one, twin), strict=True)])
     laws: list[tuple[str, Callable[[], float], float]] = [
         (OPERANDS, lambda: check.changed_operands(one), 0),
         (TAPE, lambda: check.tape_error(one, twin), 1e-9),
@@ -65,9 +68,9 @@ class Plain(Map):
     def __init__(self, call: Call) -> None:
         self.call = call
 
-    def forward(self, *inputs: Any, **attributes: Any) -> tuple[Any, None]:
+    def forward(self, *inputs: Any) -> tuple[Any, None]:
         """The op's output."""
-        return apply(self.call, inputs, attributes), None
+        return apply(self.call, inputs), None
 
 
 def _widened(x: Any) -> Any:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from distbp.check.convention import conventional_parameters
+from distbp.check.convention import conventional_parameters, stops
 from distbp.check.finding import Finding, layer_of
 from distbp.check.reference import Reference, drawn
 from distbp.data.part import Part
@@ -116,7 +116,8 @@ def findings(
         yield Finding(layer, name, ADDED, far(added.gradients[name], 2 * g, floor), 1e-12)
         yield Finding(layer, name, POISON, bits(spoilt.gradients[name], g), 0)
     still = {*conventional_parameters(program.graph)}
-    yield from slopes(module, reference, {n: g for n, g in first.gradients.items() if n not in still}, part)
+    if not stops(program.graph, program.plan):
+        yield from slopes(module, reference, {n: g for n, g in first.gradients.items() if n not in still}, part)
 
 
 @contextmanager

@@ -12,7 +12,8 @@ from distbp.data.part import Part
 from distbp.engines.base import Destination, Engine, Loss, Metrics, Outcome
 from distbp.engines.buffers import Buffers
 from distbp.engines.empty import is_empty, leave_zeros
-from distbp.engines.tables import rows_of
+from distbp.engines.tables import rows_of, sparse_tables
+from distbp.engines.trainable import refuse_joined
 from distbp.program.sum_loss import SumLoss
 from distbp.rows import Rows
 
@@ -23,7 +24,8 @@ class AutogradEngine(Engine):
     """Runs the module and its loss on torch's tape, and copies each gradient once to where it travels from.
 
     A module draws from torch's global generator: for the forward pass that is seeded by ``part.draws``, and put back.
-    The gradients exist together when the tape has run back; they complete in the reverse order of registration.
+    The gradients exist together when the tape has run back; they complete in the reverse order of registration. A
+    parameter that is frozen after ``prepare`` has zeros, one that is trainable only then is refused.
     """
 
     name = "autograd"
@@ -31,10 +33,16 @@ class AutogradEngine(Engine):
     def __init__(self, module: nn.Module, loss: Loss, *, metrics: Metrics | None = None) -> None:
         super().__init__(module, loss, metrics=metrics)
         self._whole = SumLoss(module, loss)
-        trainable = {name: p for name, p in module.named_parameters() if p.requires_grad and name not in self.tables}
-        self._parameters = dict(reversed(trainable.items()))
+        self._settle()
         self._buffers = Buffers(module)
         self._metric_sums: Mapping[str, Tensor] = {}
+
+    def _settle(self) -> None:
+        """Which parameters have gradients."""
+        named = [*self.module.named_parameters()]
+        self.tables = sparse_tables(self.module)
+        self._parameters = {n: p for n, p in reversed(named) if p.requires_grad and n not in self.tables}
+        self._frozen = {name: p for name, p in named if not p.requires_grad}
 
     @property
     def emissions(self) -> Sequence[str]:
@@ -43,6 +51,7 @@ class AutogradEngine(Engine):
 
     def prepare(self, example: Part) -> None:
         """Find out which buffers a training pass changes; the tape itself is made anew for every part."""
+        self._settle()
         self.moving = ()
         if len(self._buffers) and not is_empty(example):
             with self._buffers.probed() as moved, _draws(example), torch.no_grad():
@@ -53,6 +62,7 @@ class AutogradEngine(Engine):
         """The part's gradients, into ``destination``; all complete at the end, in the order of ``emissions``."""
         if is_empty(part):
             return leave_zeros(self.emissions, destination, self._metric_sums)
+        refuse_joined(name for name, p in self._frozen.items() if p.requires_grad)
         before = self._buffers.copy(self.moving)
         with _draws(part), torch.enable_grad():
             loss_sum, count, output = self._whole(part.inputs, part.target)
@@ -68,14 +78,16 @@ class AutogradEngine(Engine):
 
         The gradients of tables are returned.
         """
-        parameters = [*self._parameters.values(), *self.tables.values()]
-        reached = loss_sum.requires_grad and bool(parameters)
-        formed = torch.autograd.grad(loss_sum, parameters, allow_unused=True) if reached else [None] * len(parameters)
-        for name, gradient in zip(self._parameters, formed, strict=False):  # those of tables follow
-            _put(gradient, destination.gradients[name], add=destination.add)
+        trainable = {n: p for n, p in (*self._parameters.items(), *self.tables.items()) if p.requires_grad}
+        formed: dict[str, Tensor | None] = {}
+        if loss_sum.requires_grad and trainable:
+            gradients = torch.autograd.grad(loss_sum, [*trainable.values()], allow_unused=True)
+            formed = dict(zip(trainable, gradients, strict=True))
+        for name in self._parameters:
+            _put(formed.get(name), destination.gradients[name], add=destination.add)
             destination.complete(name)
-        of_tables = formed[len(self._parameters) :]
-        return {name: rows_of(name, g) for name, g in zip(self.tables, of_tables, strict=True) if g is not None}
+        found = ((name, formed.get(name)) for name in self.tables)
+        return {name: rows_of(name, gradient) for name, gradient in found if gradient is not None}
 
 
 def _put(gradient: Tensor | None, place: Tensor, *, add: bool) -> None:

@@ -9,18 +9,29 @@ from torch import Generator, Tensor, nn
 from distbp.data.part import Part
 from distbp.engines.base import Destination, Engine, Loss, Metrics, Outcome
 from distbp.engines.empty import is_empty, leave_zeros
-from distbp.engines.tables import rows_by_table
+from distbp.engines.settings import Settings
+from distbp.engines.tables import rows_by_table, sparse_tables
+from distbp.engines.trainable import refuse_joined
+from distbp.program.export import MODULES
 from distbp.program.program import Program, build
 
 UNUSED = Generator()
+KEPT = 8  # settings whose programs are kept
+Key = tuple[Any, ...]
 
 
 class ManualEngine(Engine):
     """Runs a Program, lowered once for every shape, dtype and mode that it meets.
 
-    ``fallback="autograd"`` lets torch differentiate the ops that have no map. Which parameters are trainable is settled
-    when a shape is first met. Dropout draws as nn.Dropout does on a CPU after ``torch.manual_seed(part.draws)``, and
-    leaves torch's global generator alone.
+    A program also belongs to what the module's attributes hold (Settings): where a dropout's p or another plain
+    attribute changes, the next call lowers anew, and the programs of the last few values are kept. What changes at
+    every step belongs in a buffer. Not seen: an attribute that the module got after the engine was made, numbers within
+    lists, dictionaries and other objects (a model's ``config``), globals, and hooks or submodules put in later.
+
+    Which parameters are trainable is settled when the first part is seen: one that is frozen later has zeros, one that
+    is trainable only later is refused. ``fallback="autograd"`` lets torch differentiate the ops that have no map.
+    Dropout draws as nn.Dropout does on a CPU after ``torch.manual_seed(part.draws)``, and leaves torch's global
+    generator alone. Engines in several threads may share a module, which nobody else reads while one prepares.
     """
 
     name = "manual"
@@ -35,8 +46,11 @@ class ManualEngine(Engine):
     ) -> None:
         super().__init__(module, loss, metrics=metrics)
         self._fallback = fallback == "autograd"
-        self._modules = list(module.modules())
-        self._programs: dict[Any, Program] = {}
+        self._modules = [*module.modules(), *(loss.modules() if isinstance(loss, nn.Module) else ())]
+        self._parameters = [m._parameters for m in self._modules if m._parameters]
+        self._settings = Settings(self._modules)
+        self._programs: dict[Key, Program] = {}
+        self._seen: Program | None = None
         self._generators: dict[torch.device, Generator] = {}
         self._metric_sums: Mapping[str, Tensor] = {}
 
@@ -52,11 +66,13 @@ class ManualEngine(Engine):
 
     @property
     def _first(self) -> Program:
-        assert self._programs, "prepare the engine first"
-        return next(iter(self._programs.values()))
+        assert self._seen is not None, "prepare the engine first"
+        return self._seen
 
     def prepare(self, example: Part) -> None:
         """Lower the program for parts of this shape. Raises RequestError for a model that has none."""
+        if self._seen is None:
+            self.tables = sparse_tables(self.module)
         self._program(example, example.leaves())
 
     def gradients(self, part: Part, destination: Destination, state: Any = None) -> Outcome:
@@ -75,13 +91,23 @@ class ManualEngine(Engine):
                 self._metric_sums = self.metrics(ran.output, part.target)
             rows = rows_by_table(ran.rows)
         if not ordered:
-            for name in self.emissions:
-                destination.complete(name)
+            self._complete(program, destination)
         return Outcome(ran.loss_sum, ran.count, self._metric_sums, ran.changes, state=state, rows=rows)
 
+    def _complete(self, program: Program, destination: Destination) -> None:
+        """Every gradient, after a program whose order is another, or that forms fewer as parameters are frozen."""
+        formed = set(program.emissions)
+        for name in self.emissions:
+            if name not in formed and not destination.add:
+                destination.gradients[name].zero_()
+            destination.complete(name)
+
     def _program(self, part: Part, leaves: Sequence[Any]) -> Program:
-        key = tuple(map(_look, leaves)), tuple(module.training for module in self._modules)
-        program = self._programs.get(key)
+        try:
+            program = self._programs.get(key := self._key(leaves))
+        except (KeyError, TypeError):  # an attribute has been deleted, or holds a list by now
+            self._settings = Settings(self._modules)
+            program = self._programs.get(key := self._key(leaves))
         if program is None:
             outputs = self.metrics is not None
             program = build(
@@ -93,9 +119,25 @@ class ManualEngine(Engine):
                 outputs=outputs,
                 tables=self.tables,
             )
-            self.moving = list(dict.fromkeys((*(self.moving or ()), *program.moving)))
-            self._programs[key] = program
+            self._keep(key, program)
         return program
+
+    def _key(self, leaves: Sequence[Any]) -> Key:
+        """What a program depends on: how the part looks, what the attributes hold, which parameters are trainable."""
+        with MODULES:
+            trainable = [p is None or p.requires_grad for held in self._parameters for p in held.values()]
+        return self._settings.now(), tuple(trainable), *map(_look, leaves)
+
+    def _keep(self, key: Key, program: Program) -> None:
+        """Keep a program, and with it those of the last few settings."""
+        self._seen = self._seen or program
+        refuse_joined(name for name in program.emissions if name not in self.emissions)
+        settings = dict.fromkeys(kept[0] for kept in self._programs)
+        if key[0] not in settings and len(settings) >= KEPT:
+            oldest = {next(iter(settings))}
+            self._programs = {kept: p for kept, p in self._programs.items() if kept[0] not in oldest}
+        self._programs[key] = program
+        self.moving = list(dict.fromkeys((*(self.moving or ()), *program.moving)))
 
     def _seeded(self, program: Program, part: Part) -> Generator:
         if not program.draws:

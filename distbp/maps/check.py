@@ -123,17 +123,26 @@ def tape_error(call: Call, twin: Call | None = None) -> float:
     """
     d_y = call.cotangents()
     formed = call.vjp(d_y)
-    leaves = {i: x.detach().requires_grad_() for i, x in enumerate(call.opened()) if x is not None and i in formed}
-    with torch.enable_grad():
-        outputs, _ = (twin or call).forward([leaves.get(i, x) for i, x in enumerate(call.opened())])
+    leaves, outputs = _taped(call, formed, twin)
     pairs = [] if twin is None else [*zip(call.forward()[0], outputs, strict=True)]
     reached = [(y, d) for y, d in zip(outputs, d_y, strict=True) if y.requires_grad]
     if reached:
-        taped = torch.autograd.grad(
-            [y for y, _ in reached], [*leaves.values()], [d for _, d in reached], materialize_grads=True
-        )
+        taped = torch.autograd.grad([y for y, _ in reached], leaves, [d for _, d in reached], materialize_grads=True)
         pairs += zip(formed.values(), taped, strict=True)
     return max((distance(ours, theirs.detach()) for ours, theirs in pairs), default=0.0)
+
+
+def differentiable(call: Call, twin: Call | None = None) -> list[bool]:
+    """Of which outputs torch's tape knows a derivative: not of running statistics."""
+    return [y.requires_grad for y in _taped(call, call.vjp(call.cotangents()), twin)[1]]
+
+
+def _taped(call: Call, formed: Mapping[int, Tensor], twin: Call | None) -> tuple[list[Tensor], tuple[Tensor, ...]]:
+    """Leaves of a tape for the inputs that have a gradient, and the outputs that it leads to."""
+    leaves = {i: x.detach().requires_grad_() for i, x in enumerate(call.opened()) if x is not None and i in formed}
+    with torch.enable_grad():
+        outputs, _ = (twin or call).forward([leaves.get(i, x) for i, x in enumerate(call.opened())])
+    return [*leaves.values()], outputs
 
 
 def changed_operands(call: Call) -> int:

@@ -71,7 +71,9 @@ class Fused(Cell):
     def forward(
         x: Tensor, states: Sequence[Tensor], parameters: Sequence[Tensor], reverse: bool
     ) -> tuple[Tensor, Sequence[Tensor], Any]:
-        y, h, c, workspace = torch.ops.distbp.lstm_layer(*_operands(x, states, parameters), reverse)
+        told: tuple[Any, ...] = (reverse, [], MODE, parameters[1].shape[1], 1, True, False, False, True)
+        with torch.enable_grad():  # else oneDNN does not keep what its VJP reads
+            y, h, c, workspace = torch.ops.aten.mkldnn_rnn_layer(*_operands(x, states, parameters), *told)
         return y, (h, c), (h, c, workspace)
 
     @staticmethod
@@ -151,16 +153,3 @@ def _operands(x: Tensor, states: Sequence[Tensor], parameters: Sequence[Tensor])
     W_ih, W_hh, *b = parameters
     b = b or [W_hh.new_zeros(W_hh.shape[0])] * 2
     return [x.contiguous(), W_ih, W_hh, *b, *(s.contiguous() for s in states)]
-
-
-def _layer(  # noqa: PLR0917 - an op's schema
-    x: Tensor, W_ih: Tensor, W_hh: Tensor, b_ih: Tensor, b_hh: Tensor, h: Tensor, c: Tensor, reverse: bool
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    with torch.enable_grad():  # else oneDNN does not keep what its VJP reads
-        formed: tuple[Tensor, Tensor, Tensor, Tensor] = torch.ops.aten.mkldnn_rnn_layer(
-            *(x, W_ih, W_hh, b_ih, b_hh, h, c, reverse, [], MODE, W_hh.shape[1], 1, True, False, False, True)
-        )
-        return formed
-
-
-torch.library.custom_op("distbp::lstm_layer", _layer, mutates_args=()).register_fake(_layer)

@@ -1,7 +1,8 @@
 """The nodes of an exported graph, read one by one into Calls, with torch.export's ways made plain.
 
 In-place ops become their out-of-place twins, numbers in the place of tensors their scalar overloads, broadcasting by
-hand becomes ``expand``; checks that the shapes and dtypes of a program decide are dropped.
+hand becomes ``expand``; norms that keep running statistics return the new ones; checks that the shapes and dtypes of a
+program decide are dropped.
 """
 
 import operator
@@ -14,9 +15,10 @@ from torch import Tensor
 from torch._ops import OpOverload
 from torch.fx import Node
 
-from distbp.errors import RequestError
 from distbp.program.graph import Call, Value
+from distbp.program.in_place import twin_of
 from distbp.program.names import Names, of_module, of_op
+from distbp.program.node import changed_without_gradient, place, refusal, still
 
 aten = torch.ops.aten
 SCALARS = {"Tensor": "Scalar", "Tensor_mode": "Scalar_mode"}
@@ -34,6 +36,8 @@ class Calls:
         self._shared: set[Value] = set(held.values())  # values that others see too: not to be changed in place
         self._buffers = set(buffers)
         self._groups: dict[Node, list[Node]] = {}  # the names that ops in place have given one tensor, the first first
+        self._views: dict[Value, list[Value]] = {}  # what may lie in a value's memory
+        self._stale: set[Value] = set()  # views of what has been changed since: torch's show the change, ours would not
 
     def value(self, item: Any) -> Any:
         """The value of a node, within lists too; a constant is itself."""
@@ -58,6 +62,8 @@ class Calls:
             self._now[node] = self._broadcast(node)
         elif node.target is aten.batch_norm.default and node.args[5]:
             self._now[node] = self._batch_norm(node)
+        elif node.target is aten.instance_norm.default and node.args[5] and node.args[3] is not None:
+            self._now[node] = self._instance_norm(node)
         elif node.target._schema.is_mutable:
             self._replace(node, node.target)
         else:
@@ -76,9 +82,7 @@ class Calls:
         if several and not _tensors(example):
             raise refusal(f"{op} gives a number that depends on data", node)
         outputs = tuple(self._new(wish, e) for e in (example if several else [example]))
-        call = Call(op, inputs, names, attributes, outputs, several, path, kind)
-        self.calls.append(call)
-        self._share(call)
+        self._add(Call(op, inputs, names, attributes, outputs, several, path, kind, still(node)), node)
         return outputs if several else outputs[0]
 
     def _wish(self, node: Node, op: OpOverload) -> str:
@@ -118,28 +122,65 @@ class Calls:
         )
 
     def _expand(self, node: Node, item: Any, example: Tensor) -> Value:
+        size = {"size": list(example.shape)}
+        return self._made(node, "expand", aten.expand.default, (self.value(item),), size, example)
+
+    def _made(  # noqa: PLR0917 - a call's parts
+        self, node: Node, wish: str, op: OpOverload, inputs: tuple[Any, ...], given: dict[str, Any], example: Tensor
+    ) -> Value:
+        """A call that stands for ``node`` or a piece of it: ``op`` of these tensors and attributes."""
         path, kind = place(node)
-        output = Value(self._names.new("expand"), tuple(example.shape), example.dtype)
-        attributes = {"size": list(example.shape), "implicit": False}
-        op = torch.ops.aten.expand.default
-        self.calls.append(Call(op, (self.value(item),), ("self",), attributes, (output,), False, path, kind))
-        self._share(self.calls[-1])
+        tensors, others = [], {}
+        for declared in op._schema.arguments:
+            if str(declared.type) in _TENSORS:
+                tensors.append(declared.name)
+            else:
+                others[declared.name] = given.get(declared.name, declared.default_value)
+        output = Value(self._names.new(wish), tuple(example.shape), example.dtype)
+        self._add(Call(op, inputs, tuple(tensors), others, (output,), False, path, kind, still(node)), node)
         return output
+
+    def _add(self, call: Call, node: Node) -> None:
+        """One call more. Raises RequestError if it reads a tensor that has been changed through another."""
+        for value in call.values():
+            if value in self._stale:
+                raise refusal(f"{call.op} reads {value}, which lies in a tensor that was changed in place since", node)
+        self.calls.append(call)
+        self._share(call)
 
     def _replace(self, node: Node, op: OpOverload) -> None:
         """An op in place, as its twin that leaves its input alone: later readers of the input read the new value."""
-        changed, packet = node.args[0], op.overloadpacket
-        assert isinstance(changed, Node)
-        twin = getattr(getattr(torch.ops, op.namespace), packet.__name__.removesuffix("_"), None)
-        old, group = self.value(changed), self._groups.setdefault(changed, [changed])
-        seen = old in self._shared and group[0] not in self._buffers
-        if not packet.__name__.endswith("_") or twin is None or seen:
-            what = f" {old}" if isinstance(old, Value) else ""
-            raise refusal(f"{op} changes{what} in place, which others may see", node)
-        self._groups[node] = group
-        group.append(node)
-        value = self._call(node, getattr(twin, op._overloadname))
+        name, twin = twin_of(op)
+        changed = node.kwargs.get(name, node.args[0])
+        if twin is None or not isinstance(changed, Node):
+            raise refusal(f"{op} changes its arguments in a way that no program follows", node)
+        old, group = self.value(changed), self._groups.get(changed, [changed])
+        if old in self._shared and group[0] not in self._buffers:
+            raise refusal(f"{op} changes {old} in place, which others may see", node)
+        if changed_without_gradient(node):
+            raise refusal(f"{op} under no_grad changes {old} in place, whose gradient goes on", node)
+        self._go_on(changed, self._replaced(node, twin), node)
+
+    def _go_on(self, changed: Node, value: Any, node: Node | None = None) -> None:
+        """From now on ``changed``, and ``node`` which is one more name of it, have this value."""
+        waiting = [self.value(changed)]
+        while waiting:
+            views = self._views.pop(waiting.pop(), [])
+            self._stale.update(views)
+            waiting += views
+        group = self._groups.setdefault(changed, [changed])
+        if node is not None:
+            self._groups[node] = group
+            group.append(node)
         self._now.update(dict.fromkeys(group, value))
+
+    def _replaced(self, node: Node, twin: OpOverload) -> Any:
+        """What an op in place leaves; to copy a tensor of the same look is to go on with that tensor."""
+        if twin is aten.copy.default and not still(node):
+            old, new = (self.value(item) for item in node.args[:2])
+            if (old.shape, old.dtype) == (new.shape, new.dtype):
+                return new
+        return self._call(node, twin)
 
     def _batch_norm(self, node: Node) -> Value:
         """Batch norm in training, with the new running statistics as results: later readers see those."""
@@ -159,33 +200,36 @@ class Calls:
             inputs += [self.value(mean), self.value(variance)]
             names += ["running_mean", "running_var"]
             changed = [self._new(f"new_{self.value(item)}", item.meta["val"]) for item in (mean, variance)]
-            self._now[mean], self._now[variance] = changed
+            for item, now in zip((mean, variance), changed, strict=True):
+                self._go_on(item, now)
             outputs = (output, *statistics, *changed)
-        self.calls.append(Call(op, tuple(inputs), tuple(names), told, outputs, True, path, kind))
+        self._add(Call(op, tuple(inputs), tuple(names), told, outputs, True, path, kind, still(node)), node)
         return output
+
+    def _instance_norm(self, node: Node) -> Value:
+        """Instance norm without its running statistics, and what they become: they follow the examples' means."""
+        x, weight, bias, *running = (self.value(item) for item in node.args[:5])
+        told = dict(zip(("use_input_stats", "momentum", "eps", "cudnn_enabled"), node.args[5:], strict=True))
+        name, y = self._wish(node, aten.instance_norm.default), node.meta["val"]
+        axes, like = list(range(2, y.dim())), y.new_empty(y.shape[1:2])
+        within, one = {"dim": axes, "correction": 1}, y.new_empty(y.shape[:2])
+        mean = self._made(node, f"{name}_mean", aten.mean.dim, (x,), {"dim": [0, *axes]}, like)
+        variances = self._made(node, f"{name}_variances", aten.var.correction, (x,), within, one)
+        variance = self._made(node, f"{name}_variance", aten.mean.dim, (variances,), {"dim": [0]}, like)
+        for item, old, now in zip(node.args[3:5], running, (mean, variance), strict=True):
+            moved = self._made(node, f"new_{old}", aten.lerp.Scalar, (old, now), {"weight": told["momentum"]}, like)
+            self.calls[-1].still = True
+            self._go_on(cast("Node", item), moved)
+        return self._made(node, name, aten.instance_norm.default, (x, weight, bias, None, None), told, y)
 
     def _share(self, call: Call) -> None:
         """Note the values that are views of each other. Dropout that drops nothing returns its input undeclared."""
         views = any(a.alias_info is not None for a in call.op._schema.arguments)
         if views or call.op is torch.ops.aten.dropout.default:
-            self._shared.update(call.values())
-            self._shared.update(output for output in call.outputs if output is not None)
-
-
-def place(node: Node) -> tuple[str | None, str]:
-    """The path in the user's module of the module that called this node, and its class; (None, "") for the loss."""
-    path, kind = list(node.meta["nn_module_stack"].values())[-1]
-    if path != "module" and not path.startswith("module."):
-        return None, ""
-    plain = path.split("@")[0].removeprefix("module").removeprefix(".")
-    return plain, (kind if isinstance(kind, str) else kind.__name__).rpartition(".")[2]
-
-
-def refusal(reason: str, node: Node) -> Exception:
-    """The RequestError for a node that no program can hold."""
-    path, kind = place(node)
-    where = "the loss" if path is None else f"{path} ({kind})" if path else kind
-    return RequestError("engine", "manual", f"in {where}: {reason}; engine=autograd runs the module itself")
+            given = [output for output in call.outputs if output is not None]
+            self._shared.update(call.values(), given)
+            for value in call.values():
+                self._views.setdefault(value, []).extend(o for o in given if o.dtype == value.dtype)
 
 
 def _tensors(example: Any) -> bool:

@@ -34,6 +34,7 @@ class Call:
     several: bool  # whether the op returns a tuple
     path: str | None  # of the module within the user's; "" is the user's itself; None is the loss
     kind: str  # the module's class
+    still: bool = False  # whether no gradient flows through it, as under torch.no_grad
 
     def values(self) -> Iterator[Value]:
         """The inputs that are Values, lists opened."""
@@ -41,6 +42,11 @@ class Call:
             for value in item if isinstance(item, tuple) else (item,):
                 if isinstance(value, Value):
                     yield value
+
+    def told(self) -> dict[str, Any]:
+        """The attributes that differ from the op's defaults."""
+        defaults = {a.name: a.default_value for a in self.op._schema.arguments if a.has_default_value()}
+        return {n: v for n, v in self.attributes.items() if n not in defaults or v != defaults[n]}
 
     @property
     def where(self) -> str:

@@ -1,10 +1,6 @@
 """From a module and its loss to a Graph, through torch.export."""
 
-import io
-import logging
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,73 +8,32 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 from torch.fx import Node
-from torch.utils._pytree import tree_map
 
 from distbp.errors import RequestError
+from distbp.program.blocks import opened
 from distbp.program.calls import Calls
+from distbp.program.export import MODULES, exported
+from distbp.program.followed import Followed
 from distbp.program.graph import Graph, Slot, Value, needed
 from distbp.program.names import Names, of_module
-from distbp.program.recorder import TRACING
-from distbp.program.sum_loss import SumLoss
 
 
 def lower(module: nn.Module, loss: Callable[[Any, Any], Any], inputs: tuple[Tensor, ...], target: Any) -> Graph:
     """The graph of ``loss(module(*inputs), target)``, for these shapes and dtypes and the module's present mode.
 
-    Raises RequestError for a model that torch.export cannot follow, and for an op that changes what it may not.
+    Raises RequestError for a model that torch.export cannot follow, and for what its graph would show wrongly.
     """
-    whole = SumLoss(module, loss)
-    return _Lowering(whole, _export(whole, inputs, target)).graph()
-
-
-def _export(whole: SumLoss, inputs: tuple[Tensor, ...], target: Any) -> ExportedProgram:
-    try:
-        with TRACING, torch.enable_grad(), _quiet():
-            return torch.export.export(whole, distinct((inputs, target)), strict=False)
-    except RequestError:
-        raise
-    except Exception as error:
-        raise _not_exported(whole.module, error) from error
-
-
-def distinct(example: Any) -> Any:
-    """``example`` with a tensor of its own in each place: torch.export would take equal ones for one input."""
-    seen: set[int] = set()
-
-    def own(x: Any) -> Any:
-        twice = isinstance(x, Tensor) and id(x) in seen
-        seen.add(id(x))
-        return x.clone() if twice else x
-
-    return tree_map(own, example)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without torch.export's own warnings, logs and prints: where it fails, our one line says it."""
-    log = logging.getLogger("torch.fx.experimental.symbolic_shapes")
-    before, log.disabled = log.disabled, True
-    try:
-        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        log.disabled = before
-
-
-def _not_exported(module: nn.Module, error: Exception) -> RequestError:
-    reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-    allowed = (
-        f"torch.export cannot follow {type(module).__name__} ({reason}); a model whose control flow depends on data, "
-        "or that is wrong for this batch, has no program: engine=autograd runs the module itself"
-    )
-    return RequestError("engine", "manual", allowed)
+    with MODULES:
+        whole = Followed(module, loss)
+        program = exported(whole, inputs, target)
+        opened(program.graph_module)
+        return _Lowering(whole, program).graph()
 
 
 class _Lowering:
     """The work of one lowering: placeholders first, then the calls in order, then what is returned."""
 
-    def __init__(self, whole: SumLoss, exported: ExportedProgram) -> None:
+    def __init__(self, whole: Followed, exported: ExportedProgram) -> None:
         self.whole = whole
         self.exported = exported
         self.names = Names()

@@ -12,7 +12,7 @@ from torch._ops import OpOverload
 
 from distbp.alignment import ALIGNMENT, round_up
 from distbp.program.instruction import Instruction, Operand, Origin, is_random, operands
-from distbp.program.primitives import ALLOCATIONS, COPIES, FILLS, ONES, ZEROS, out_of
+from distbp.program.primitives import ALLOCATIONS, can_be_told, out_of
 from distbp.program.trace import Trace
 
 
@@ -94,7 +94,7 @@ def _writable(trace: Trace, plan: Places) -> Iterator[Operand]:
             continue
         if any(o.place is not None for o in made):
             plan.static.update(made)
-        elif i.is_(*ALLOCATIONS, *ZEROS, *COPIES, *ONES, *FILLS) or (out_of(i.op) and len(made) == len(i.outputs)):
+        elif can_be_told(i):
             yield from made
 
 

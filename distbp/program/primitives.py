@@ -4,7 +4,10 @@ from functools import cache
 from typing import Any
 
 import torch
+from torch import Tensor, memory_format
 from torch._ops import OpOverload
+
+from distbp.program.instruction import Instruction
 
 aten = torch.ops.aten
 ALLOCATIONS = (
@@ -21,6 +24,9 @@ ADDS = (
     *(aten.index_add_.default, aten.scatter_add_.default),
 )
 """Those that add to their first argument."""
+
+GRADED = (aten.mkldnn_rnn_layer.default,)
+"""Those that keep what their VJPs read only where torch's tape is on, though nothing is on the tape."""
 
 
 @cache
@@ -42,3 +48,22 @@ def out_of(op: Any) -> tuple[OpOverload, tuple[str, ...]] | None:
         if out and rest == wanted and len(out) == len(op._schema.returns) and torch.Tag.generated not in other.tags:
             return other, tuple(a.name for a in out)
     return None
+
+
+def can_be_told(i: Instruction) -> bool:
+    """Whether what the instruction makes can lie where we say: it makes room, fills or copies, or has an ``out=``.
+
+    Many kernels take what they write for contiguous, whatever its strides say (torch 2.13: native_batch_norm and
+    _log_softmax_backward_data among them), so that only element-wise ones are trusted with any other order.
+    """
+    if i.is_(*ALLOCATIONS, *ZEROS, *ONES, *FILLS, *COPIES):
+        return True
+    if out_of(i.op) is None or len(i.makes()) != len(i.outputs):
+        return False
+    return torch.Tag.pointwise in i.op.tags or all(usual(o.meta) for o in i.makes())  # type: ignore[union-attr]
+
+
+def usual(x: Tensor) -> bool:
+    """Whether a tensor is contiguous, or channels_last."""
+    formats: dict[int, memory_format] = {4: torch.channels_last, 5: torch.channels_last_3d}
+    return x.is_contiguous() or (x.dim() in formats and x.is_contiguous(memory_format=formats[x.dim()]))

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
+from distbp.program.export import MODULES
 from distbp.program.fuse import fused
 from distbp.program.graph import Graph, Value
 from distbp.program.lower import lower
 from distbp.program.places import Places, places
-from distbp.program.recorder import TRACING
 from distbp.program.schedule import schedule
 from distbp.program.simplify import simplified
 from distbp.program.source import Source
@@ -90,7 +90,8 @@ class Program:
         complete: Callable[[str], None],
     ) -> Ran:
         """Both passes. Each parameter's gradient is written into ``gradients``, or with ``add`` added."""
-        states = [slot.read() for slot in self._slots]
+        with MODULES:
+            states = [slot.read() for slot in self._slots]
         places = [gradients[name] for name in self._places]
         key = add, *map(_lies, states), *map(_lies, places), *map(_strides, inputs)
         found = self._bound.get(key)
@@ -117,7 +118,7 @@ class Program:
         return self._ways[key]
 
     def _traced(self, likes: Mapping[Value, Like], *, add: bool) -> Passes:
-        with TRACING:
+        with MODULES:  # torch keeps some modes of export and of tracing for all threads at once
             trace = Walk(self.graph, self.plan, likes, add=add).trace()
         trace = simplified(trace)
         return self.written(trace, places(trace))

@@ -1,5 +1,6 @@
 """Finds out what a piece of mathematics executes, by running it once on tensors that have no numbers."""
 
+import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,11 +16,12 @@ from torch.utils._pytree import tree_map
 from distbp.program.instruction import Instruction, Opaque, Operand, Origin, Scope
 from distbp.program.names import Names, of_op
 
-TRACING = threading.Lock()
-"""torch.export patches torch while it works, and keeps modes for all threads at once; ranks may be threads."""
-
 GENERATOR = torch.Generator()
 """Stands for the random numbers of a part."""
+
+
+FAKES_LOG = logging.getLogger("torch._subclasses.fake_tensor")
+"""Where torch writes the traceback of an op that fails on tensors without numbers, before it raises."""
 
 
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -40,7 +42,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def recording(self, scope: Scope) -> Iterator[None]:
         """What runs within is recorded, as belonging to ``scope``."""
         self.scope = scope
-        with torch.no_grad(), self._fakes, self:
+        with torch.no_grad(), _unlogged(), self._fakes, self:
             yield
 
     def given(self, name: str, like: tuple[Any, ...], origin: Origin) -> Tensor:
@@ -117,3 +119,15 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """``item`` with the operand of each tensor in its place."""
         read: Callable[[Any], Any] = lambda x: self.operand(x) if isinstance(x, Tensor) else x  # noqa: E731
         return tree_map(read, item)
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """Without torch's log of what fails within, in this thread: the exception tells it, and is ours to report."""
+    here = threading.get_ident()
+    others: Callable[[logging.LogRecord], bool] = lambda record: record.thread != here  # noqa: E731
+    FAKES_LOG.addFilter(others)
+    try:
+        yield
+    finally:
+        FAKES_LOG.removeFilter(others)

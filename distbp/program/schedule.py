@@ -83,7 +83,8 @@ def differentiated(graph: Graph) -> list[Call]:
     """The calls on a way from a trainable parameter to the loss, in order."""
     moved = {value for value, slot in graph.slots.items() if slot.trainable}
     for call in graph.calls:
-        if not moved.isdisjoint(call.values()) and call.op.overloadpacket.__name__ not in SHAPES_ONLY:
+        stops = call.still or call.op.overloadpacket.__name__ in SHAPES_ONLY
+        if not stops and not moved.isdisjoint(call.values()):
             moved.update(v for v in call.outputs if v is not None and v.dtype.is_floating_point)
     reached, kept = {graph.loss_sum}, []
     for call in reversed(graph.calls):

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from torch._ops import OpOverload
 
 from distbp.program.instruction import Announcement, Instruction, Operand, Origin
-from distbp.program.primitives import ADDS, ALLOCATIONS, ZEROS, aten, out_of
+from distbp.program.primitives import ADDS, ZEROS, aten, can_be_told
 from distbp.program.trace import Trace
 
 
@@ -52,7 +52,7 @@ def _forward(trace: Trace) -> None:
     for last, touching in _deliveries(trace, aten.copy_.default):
         gradient, term = last.args
         first = touching[0]
-        if first.is_(*ZEROS, *ALLOCATIONS) or out_of(first.op) is not None:
+        if can_be_told(first):
             _take_place(term.root, gradient)
             trace.drop(last)
 

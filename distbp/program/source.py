@@ -10,7 +10,7 @@ from distbp.maps.base import Map, equation, vjp_equation
 from distbp.program.graph import Call, Graph
 from distbp.program.instruction import Announcement, Instruction, Opaque, Operand, Step
 from distbp.program.places import Places
-from distbp.program.primitives import ALLOCATIONS, COPIES, FILLS, ONES, ZEROS, out_of
+from distbp.program.primitives import ALLOCATIONS, COPIES, FILLS, GRADED, ONES, ZEROS, out_of
 from distbp.program.text import joined, literal, shapes, statement, typed, unpack
 from distbp.program.trace import Trace
 from distbp.program.vocabulary import Vocabulary
@@ -144,7 +144,8 @@ class Source:
             return iter([f'    complete("{i.op.name}")'])
         if isinstance(i.op, Opaque):
             return self._opaque(i, i.op)
-        return self._called(i, i.op, in_arena=True)
+        lines = self._called(i, i.op, in_arena=True)
+        return iter(["    with torch.enable_grad():", *map(indented, lines)]) if i.is_(*GRADED) else lines
 
     def _called(self, i: Instruction, op: Any, *, in_arena: bool) -> Iterator[str]:
         made = i.makes()

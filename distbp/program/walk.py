@@ -106,14 +106,14 @@ class Walk:
         if rule is None:
             return call.op(**dict(zip(call.names, map(_as_list, inputs), strict=True)), **call.attributes)
         drawn = {"generator": GENERATOR} if rule.random else {}
-        output, self.saved[call] = rule.forward(*inputs, **_told(call), **drawn)
+        output, self.saved[call] = rule.forward(*inputs, **call.told(), **drawn)
         return output
 
     def _opaque(self, call: Call, rule: type[Map] | Map, inputs: tuple[Any, ...]) -> list[Any]:
         token = f"saved_{call.outputs[0]}"
         self.saved[call] = token
         self.recorder.scope = Scope(call)
-        op = Opaque(rule, Step.FORWARD, token, tuple(_told(call).items()))
+        op = Opaque(rule, Step.FORWARD, token, tuple(call.told().items()))
         return self.recorder.call(op, inputs, [self._like(value) for value in call.outputs], ())
 
     def _promised(self, call: Call) -> list[Any]:
@@ -144,7 +144,7 @@ class Walk:
             self._deliver(call, gradients, begin)
 
     def _turn(self, call: Call, rule: type[Turn], d_output: Any) -> Any:
-        output, gradients = rule.turn(d_output, *(self._tensors(item) for item in call.inputs), **_told(call))
+        output, gradients = rule.turn(d_output, *(self._tensors(item) for item in call.inputs), **call.told())
         (value,) = call.outputs
         assert value is not None
         now = len(self.recorder.instructions)
@@ -219,12 +219,6 @@ class Walk:
             returned=self.recorder.read((loss_sum, count, outputs, moved, self.rows)),
         )
         return trace if self.turning is None else turned(trace, *self.turning)
-
-
-def _told(call: Call) -> dict[str, Any]:
-    """The attributes that differ from the op's defaults."""
-    defaults = {a.name: a.default_value for a in call.op._schema.arguments if a.has_default_value()}
-    return {n: v for n, v in call.attributes.items() if n not in defaults or v != defaults[n]}
 
 
 def _wrong(call: Call, what: str) -> RequestError:

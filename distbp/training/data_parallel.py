@@ -87,7 +87,7 @@ class DataParallel:
         self.step = 0
         self._order = reduction if isinstance(reduction, Order) else one_of("reduction", reduction, ORDERS)()
         self._reducer: Reducer | None = None
-        self._rows = RowReducer(self.engine.tables, self.comm)
+        self._rows = RowReducer({}, self.comm)
         self._destinations: dict[Slot, tuple[Destination, Destination]] = {}
         refuse_unlike(module, self.comm)
         for tensor in (*module.parameters(), *module.buffers()):
@@ -104,9 +104,12 @@ class DataParallel:
         for gradient in self.flat_gradients:
             gradient.div_(totals.count or 1)
         for name, parameter in self._trainable.items():
-            parameter.grad = self.reducer.total.views[name]  # zero_grad() may have taken it away
+            # zero_grad() may have taken it away; one that has been frozen has none, so that no optimizer moves it
+            parameter.grad = self.reducer.total.views[name] if parameter.requires_grad else None
         for name, table in self.engine.tables.items():
-            table.grad = self._rows.total[name].divided(totals.count or 1).sparse(table)
+            table.grad = (
+                self.row_gradients[name].divided(totals.count or 1).sparse(table) if table.requires_grad else None
+            )
         return torch.tensor(totals.loss)
 
     @property
@@ -155,6 +158,7 @@ class DataParallel:
         for layout, flat, gradient in zip(self.layouts, self.flat_parameters, self.flat_gradients, strict=True):
             adopt(self._trainable, layout.views(flat))
             flat.grad = gradient
+        self._rows = RowReducer(self.engine.tables, self.comm)
         self.touched_rows = [TouchedRows(name, table) for name, table in self.engine.tables.items()]
 
     def gradients(self, parts: Sequence[Part], present: tuple[bool, ...], *, step: int) -> Totals:

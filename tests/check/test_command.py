@@ -56,10 +56,10 @@ def test_workers_that_sum_something_else_are_seen(request_: Request, monkeypatch
 
     right = Ordered.reduce
 
-    def reduce(self, slots, present, comm, *, name):  # the last worker's part is forgotten
-        right(self, slots, present, comm, name=name)
+    def reduce(self, buckets, present, comm, *, step):
+        right(self, buckets, present, comm, step=step)
         if comm.size > 1:
-            slots[0].mul_(0.5)
+            buckets[0].slots[0].mul_(0.5)
 
     monkeypatch.setattr(Ordered, "reduce", reduce)
     with pytest.raises(JobError, match=r"the first bad layer is 7 \(Linear\): 7.weight, workers"):

@@ -11,6 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from distbp.data.part import Part
@@ -356,6 +357,33 @@ def test_a_loss_of_many_numbers_is_a_wrong_request(engine: Any) -> None:
 def test_a_map_without_its_functions_is_a_wrong_request() -> None:
     with pytest.raises(RequestError, match="forward and vjp"):
         register_map("aten.sinc.default")(type("Half", (Map,), {"forward": None}))
+
+
+def test_a_map_that_fails_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Its exception is all: torch's log of ops that fail on tensors without numbers stays out, but only there."""
+    op = _custom("distbp_test::narrow", lambda x: x.clone())
+
+    @register_map("distbp_test::narrow")
+    class Narrow(Map):
+        """y = x A.
+        dx = dy A^T
+        """
+
+        @staticmethod
+        def forward(x: Tensor) -> tuple[Tensor, Tensor]:
+            return x @ x.new_zeros(3, 3), x
+
+        @staticmethod
+        def vjp(_saved: Tensor, d_y: Tensor) -> tuple[Any, ...]:
+            return (d_y,)
+
+    model = _model(op)
+    with pytest.raises(RuntimeError, match="same reduction dim"):
+        _gradients(ManualEngine(model.build(), cross_entropy), model.part())
+    assert caplog.messages == []
+    with FakeTensorMode(), pytest.raises(RuntimeError, match="same reduction dim"):
+        torch.mm(torch.zeros(7, 6), torch.zeros(3, 3))
+    assert len(caplog.messages) == 1
 
 
 def test_replacing_the_part_keeps_the_program() -> None:

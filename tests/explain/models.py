@@ -65,13 +65,13 @@ def recurrent() -> Explained:
     class Last(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.lstm = nn.LSTM(4, 3)
+            self.lstm = nn.LSTM(4, 3, 2, bidirectional=True)
 
         def forward(self, x: Tensor) -> Tensor:
             y: Tensor = self.lstm(x)[0]
             return y
 
-    return Last(), nn.MSELoss(), Part(0, (torch.randn(5, 2, 4),), torch.randn(5, 2, 3), 0)
+    return Last(), nn.MSELoss(), Part(0, (torch.randn(5, 2, 4),), torch.randn(5, 2, 6), 0)
 
 
-MODELS = {"transformer": transformer, "spare": spare, "images": images}
+MODELS = {"transformer": transformer, "spare": spare, "images": images, "recurrent": recurrent}

@@ -14,7 +14,9 @@ from distbp.data.part import Part
 from distbp.errors import RequestError
 from distbp.explain.drawn import batch, fixed
 from distbp.explain.explain import Explanation
-from tests.explain.models import MODELS, recurrent
+from distbp.maps.base import Map
+from distbp.maps.registry import register_map
+from tests.explain.models import MODELS
 
 
 def run(file: Path) -> dict[str, float]:
@@ -65,11 +67,38 @@ def test_it_computes_what_the_tape_computes(name: str, tmp_path: Path) -> None:
         torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_map_that_must_be_called_has_no_source() -> None:
-    explained = Explanation.of(*recurrent())
+def test_an_op_that_is_not_torchs_has_no_source() -> None:
+    op = torch.library.custom_op("distbp_explain::double", twice, mutates_args=())
+    op.register_fake(torch.empty_like)
+
+    @register_map("distbp_explain::double")
+    class Double(Map):
+        """y = 2 x.
+        dx = 2 dy
+        """
+
+        @staticmethod
+        def forward(x: torch.Tensor) -> tuple[torch.Tensor, None]:
+            return torch.ops.distbp_explain.double(x), None
+
+        @staticmethod
+        def vjp(_: None, d_y: torch.Tensor) -> tuple[torch.Tensor]:
+            return (2 * d_y,)
+
+    class Doubled(nn.Linear):
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            y: torch.Tensor = op(super().forward(input))
+            return y
+
+    part = Part(0, (torch.randn(2, 3),), torch.randn(2, 3), 0)
+    explained = Explanation.of(Doubled(3, 3), nn.MSELoss(), part)
     assert "def backward" in explained.source
-    with pytest.raises(RequestError, match=r"aten.lstm.input: such a map, in lstm \(LSTM\), has no source in torch"):
+    with pytest.raises(RequestError, match=r"distbp_explain.double.default: such a map, in Doubled, has no source"):
         explained.standalone()
+
+
+def twice(x: torch.Tensor) -> torch.Tensor:
+    return x * 2
 
 
 def test_the_tape_has_no_source() -> None:

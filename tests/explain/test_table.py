@@ -8,16 +8,16 @@ from distbp.data.part import Part
 from distbp.explain.buckets import buckets
 from distbp.explain.explain import Explanation
 from distbp.explain.table import Row, rows
-from tests.explain.models import MODELS, recurrent, spare
+from tests.explain.models import MODELS, spare
 
 
 def rows_of(explained: Explanation, bucket_bytes: int = 2**20) -> list[Row]:
     return rows(explained.program, explained.passes, buckets(explained.program, bucket_bytes=bucket_bytes))
 
 
-@pytest.mark.parametrize("name", [*MODELS, "recurrent"])
+@pytest.mark.parametrize("name", MODELS)
 def test_a_row_for_each_call_and_every_parameter_once(name: str) -> None:
-    module, loss, part = {**MODELS, "recurrent": recurrent}[name]()
+    module, loss, part = MODELS[name]()
     explained = Explanation.of(module, loss, part)
     found = rows_of(explained)
     read = {value for call in explained.program.graph.calls for value in call.values()}

@@ -1,6 +1,7 @@
 """Every map, as part of a program: whatever its primitives are, they are written, placed and run as torch has them."""
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -19,8 +20,9 @@ TENSORS = {"Tensor", "Optional[Tensor]", "List[Tensor]", "List[Optional[Tensor]]
 class Alone(nn.Module):
     """One op, whose tensors of floating point are parameters."""
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, case: Case, order: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
+        self.order = order
         namespace, packet, overload = case.op.split(".")
         self.op = getattr(getattr(getattr(torch.ops, namespace), packet), overload)
         call = case.call(SIZES, seed=3)
@@ -38,7 +40,7 @@ class Alone(nn.Module):
     def _now(self, x: Any) -> Any:
         if isinstance(x, list):
             return [self._now(item) for item in x]
-        return self.held[x] * 1 if isinstance(x, int) else x
+        return self.order(self.held[x] * 1) if isinstance(x, int) else x
 
     def forward(self, _: Tensor) -> Any:
         return self.op(**dict(zip(self.names, map(self._now, self.inputs), strict=True)), **self.attributes)
@@ -52,12 +54,25 @@ def weighed(output: Any, _target: Any) -> tuple[Tensor, int]:
     return sum(((y * w).sum() for y, w in zip(floats, weights, strict=True)), torch.zeros(())), 1
 
 
-FIRST = {(case.op, case.rule): case for case in reversed(CASES) if not case.op.startswith("distbp.")}
+def backwards(x: Tensor) -> Tensor:
+    """``x``, whose elements lie in the reverse order of its dimensions."""
+    dims = [*range(x.dim())][::-1]
+    return x.permute(dims).contiguous().permute(dims)
 
 
-@pytest.mark.parametrize("case", FIRST.values(), ids=str)
-def test_a_program_of_one_op_gives_torchs_gradients_from_a_poisoned_arena(case: Case) -> None:
-    module = Alone(case)
+def dims(case: Case) -> int:
+    return max((x.dim() for x in case.call(SIZES).opened() if x is not None), default=0)
+
+
+LARGEST = {(c.op, c.rule): c for c in sorted(CASES, key=dims) if not c.op.startswith("distbp.")}
+ORDERS = [(c, Tensor.contiguous) for c in LARGEST.values()] + [(c, backwards) for c in LARGEST.values() if dims(c) > 1]
+
+
+@pytest.mark.parametrize(("case", "order"), ORDERS, ids=str)
+def test_a_program_of_one_op_gives_torchs_gradients_from_a_poisoned_arena(
+    case: Case, order: Callable[[Tensor], Tensor]
+) -> None:
+    module = Alone(case, order)
     example, target = torch.zeros(1), torch.zeros(1)
     try:
         expected = torch.autograd.grad(weighed(module(example), None)[0], [*module.held], materialize_grads=True)

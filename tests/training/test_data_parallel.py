@@ -175,6 +175,24 @@ def test_all_labels_ignored_gives_zero_not_nan():
     assert all((parameter.grad == 0).all() for parameter in module.parameters())
 
 
+@pytest.mark.parametrize("engine", ["manual", "autograd"])
+def test_a_parameter_frozen_on_the_way_stays_as_it_is(engine):
+    ours, theirs = model(), model()
+    step = distbp.DataParallel(ours, mean_loss, engine=engine, comm=LocalCommunicator())
+    optimizers = [torch.optim.SGD(m.parameters(), lr=0.1, momentum=0.9, weight_decay=0.1) for m in (ours, theirs)]
+    for size in (N, N, 4):
+        inputs, target = (tensor[:size] for tensor in examples())
+        optimizers[1].zero_grad()
+        mean_loss(theirs(inputs), target).backward()
+        step(inputs, target)
+        for optimizer, module in zip(optimizers, (ours, theirs), strict=True):
+            optimizer.step()
+            module[2].weight.requires_grad_(False)
+    assert ours[2].weight.grad is None
+    for name, parameter in theirs.named_parameters():
+        torch.testing.assert_close(ours.get_parameter(name).detach(), parameter.detach(), rtol=1e-12, atol=0)
+
+
 @pytest.mark.parametrize(("key", "value", "near"), [("engine", "manul", "manual"), ("reduction", "order", "ordered")])
 def test_wrong_names_are_refused(key, value, near):
     with pytest.raises(RequestError, match=f"{key}={value}: .*nearest: {near}"):

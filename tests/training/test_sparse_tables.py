@@ -72,9 +72,9 @@ def trainer(comm, folder, engine, rule, *, sparse=True, head=True, way=None, ste
     workload = Workload(module, loss, lambda *_: {}, Drawn(), {"test": Drawn()})
     loader = Loader(workload.training, batch_size=23, shards=4, seed=0, rank=comm.rank, size=comm.size)
     parallel = DataParallel(module, loss, engine=engine, comm=comm, micro_batches=micro_batches)
+    parallel.prepare(loader.example())
     if way:
         parallel._rows = RowReducer(parallel.engine.tables, comm, way=way)
-    parallel.prepare(loader.example())
     make = optimizers.sgd if rule == "momentum" else getattr(optimizers, rule)
     config = {"optimizer": {"_target_": rule}, "shards": 4, "threads": 1}
     plan = Plan(99, steps, RULES[rule]["lr"], 23, "never", every, 9, config)

@@ -1,0 +1,66 @@
+"""torch.export, quietly and by one thread at a time; what it cannot follow is refused in one line."""
+
+import io
+import logging
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+from torch.utils._pytree import tree_map
+
+from distbp.errors import RequestError
+from distbp.program.followed import Followed
+
+MODULES = threading.Lock()
+"""Held while a module is exported, and by whoever reads one's tensors: meanwhile torch.export puts its own in their
+place, and it patches torch. Ranks may be threads of one process, and engines share a module."""
+
+
+def exported(whole: Followed, inputs: tuple[Tensor, ...], target: Any) -> ExportedProgram:
+    """``whole`` as torch.export sees it; the caller holds ``MODULES``. RequestError where it cannot be followed."""
+    try:
+        with torch.enable_grad(), _quiet():
+            return torch.export.export(whole, distinct((inputs, target)), strict=False)
+    except RequestError:
+        raise
+    except Exception as error:
+        raise _not_exported(whole.module, error) from error
+
+
+def distinct(example: Any) -> Any:
+    """``example`` with a tensor of its own in each place: torch.export would take equal ones for one input."""
+    seen: set[int] = set()
+
+    def own(x: Any) -> Any:
+        twice = isinstance(x, Tensor) and id(x) in seen
+        seen.add(id(x))
+        return x.clone() if twice else x
+
+    return tree_map(own, example)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without torch.export's own warnings, logs and prints: where it fails, our one line says it."""
+    log = logging.getLogger("torch.fx.experimental.symbolic_shapes")
+    before, log.disabled = log.disabled, True
+    try:
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.disabled = before
+
+
+def _not_exported(module: nn.Module, error: Exception) -> RequestError:
+    reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    allowed = (
+        f"torch.export cannot follow {type(module).__name__} ({reason}); a model whose control flow depends on data, "
+        "or that is wrong for this batch, has no program: engine=autograd runs the module itself"
+    )
+    return RequestError("engine", "manual", allowed)
