@@ -64,4 +64,6 @@ def sums(request: Request, workload: Workload, comm: Communicator) -> Mapping[st
     parallel = data_parallel(request, own, loader, comm)
     batch = next(loader.epoch(0))
     parallel.gradients(batch.parts, batch.present, step=0)
-    return {name: parallel.reducer.total.views[name].clone() for name in parallel.engine.emissions}
+    tables = parallel.engine.tables
+    of_tables = {name: rows.dense(tables[name].detach()) for name, rows in parallel.row_gradients.items()}
+    return {name: parallel.reducer.total.views[name].clone() for name in parallel.engine.emissions} | of_tables

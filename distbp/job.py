@@ -56,7 +56,7 @@ def train(request: Request, comm: Communicator, console: Console) -> dict[str, A
         raise
     alike = conditions(request, workload.module, comm)
     same_everywhere(comm, alike)
-    optimizer, schedule = build(request.optimizer, parameters=parallel.flat_parameters), build(request.schedule)
+    optimizer, schedule = build(request.optimizer, parameters=parallel.updated), build(request.schedule)
     trainer = Trainer(
         workload,
         parallel,

@@ -15,6 +15,7 @@ from distbp.check.reference import Reference, drawn, of_calls, of_module
 from distbp.check.widened import narrow, widened
 from distbp.data.part import Part
 from distbp.engines.base import Loss
+from distbp.engines.tables import sparse_tables
 from distbp.program.program import Program, build
 
 LAWS = {**maps.LAWS, **failure.LAWS, **model.LAWS, **rounding.LAWS, **workers.LAWS}
@@ -54,7 +55,7 @@ class Check:
             yield from found
 
     def _model(self, program: Program, reference: Reference) -> list[Finding]:
-        poisoned = PoisonedProgram(program.graph, fallback=self.fallback)
+        poisoned = PoisonedProgram(program.graph, fallback=self.fallback, tables=program.tables)
         return settled(model.findings(self.wide[0], program, poisoned, reference, self.wide[2]))
 
     def _rounding(self) -> Iterator[Section]:
@@ -65,7 +66,8 @@ class Check:
             yield "the program, in its own dtype", settled(rounding.findings(module, program, reference, part, exact))
 
     def _build(self, module: nn.Module, loss: Loss, part: Part) -> Program:
-        return build(module, loss, part.inputs, part.target, fallback=self.fallback, outputs=False)
+        inputs, tables = part.inputs, sparse_tables(module)
+        return build(module, loss, inputs, part.target, fallback=self.fallback, outputs=False, tables=tables)
 
 
 @contextmanager

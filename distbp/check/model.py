@@ -12,7 +12,9 @@ from distbp.check.convention import conventional_parameters, stops
 from distbp.check.finding import Finding, layer_of
 from distbp.check.reference import Reference, drawn
 from distbp.data.part import Part
+from distbp.engines.tables import rows_by_table
 from distbp.program.program import Program
+from distbp.rows import Rows
 
 LOSS = "loss"
 BUFFER = "buffer"
@@ -69,10 +71,20 @@ class Runner:
 
         add = begin is not None
         with torch.no_grad():
-            loss_sum, _, _, changes = self.program.run(
-                self.part.leaves(), self.places, drawn(self.part), add=add, complete=complete
-            )
-            return Run(loss_sum.clone(), copied(changes), copied(self.places), announced)
+            ran = self.program.run(self.part.leaves(), self.places, drawn(self.part), add=add, complete=complete)
+            rows = rows_by_table(ran.rows)
+            for name in self.program.tables:
+                self._spread(name, rows.get(name), add=add)
+                complete(name)
+            return Run(ran.loss_sum.clone(), copied(ran.changes), copied(self.places), announced)
+
+    def _spread(self, name: str, rows: Rows | None, *, add: bool) -> None:
+        """The rows of a sparse table as a gradient like the others."""
+        place = self.places[name]
+        if not add:
+            place.zero_()
+        if rows is not None:
+            place.add_(rows.dense(place))
 
 
 def copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -95,7 +107,7 @@ def findings(
     yield Finding("the loss", "sum", LOSS, far(first.loss_sum, taped.loss_sum), 1e-10)
     for name, change in taped.changes.items():
         yield Finding(layer_of(name, module), name, BUFFER, far(first.changes.get(name), change), 1e-10)
-    for name in program.emissions:
+    for name in (*program.emissions, *program.tables):
         layer, g = layer_of(name, module), first.gradients[name]
         yield Finding(layer, name, GRADIENT, far(g, taped.gradients[name], floor), 1e-10)
         yield Finding(layer, name, STEPPED, far(later.gradients[name], expected[name], floor), 1e-10)

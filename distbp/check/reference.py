@@ -46,7 +46,8 @@ class Reference:
         with torch.enable_grad():
             loss_sum, changes = self._forward(part)
         formed = torch.autograd.grad(loss_sum, [*self.parameters.values()], materialize_grads=True, allow_unused=True)
-        gradients = dict(zip(self.parameters, formed, strict=True))
+        dense = (gradient.to_dense() if gradient.is_sparse else gradient for gradient in formed)
+        gradients = dict(zip(self.parameters, dense, strict=True))
         return Taped(loss_sum.detach(), gradients, {**changes, **self._buffers.restore(before)})
 
 

@@ -23,7 +23,7 @@ def findings(
     """What holds of each gradient; ``exact`` are those of the same module in float64."""
     theirs = reference.taped(part).gradients
     ours = Runner(program, part, theirs).run().gradients
-    for name in program.emissions:
+    for name in (*program.emissions, *program.tables):
         error = far(theirs[name].double(), exact[name])
         if error < NOTHING:
             allowed = max(LEAST, AUTOGRAD * error)

@@ -12,8 +12,10 @@ from distbp.data.part import Part
 from distbp.engines.base import Destination, Engine, Loss, Metrics, Outcome
 from distbp.engines.buffers import Buffers
 from distbp.engines.empty import is_empty, leave_zeros
+from distbp.engines.tables import rows_of, sparse_tables
 from distbp.engines.trainable import refuse_joined
 from distbp.program.sum_loss import SumLoss
+from distbp.rows import Rows
 
 _GLOBAL_GENERATOR = threading.Lock()  # ranks may be threads of one process: they take turns at the forward pass
 
@@ -38,12 +40,13 @@ class AutogradEngine(Engine):
     def _settle(self) -> None:
         """Which parameters have gradients."""
         named = [*self.module.named_parameters()]
-        self._parameters = {name: p for name, p in reversed(named) if p.requires_grad}
+        self.tables = sparse_tables(self.module)
+        self._parameters = {n: p for n, p in reversed(named) if p.requires_grad and n not in self.tables}
         self._frozen = {name: p for name, p in named if not p.requires_grad}
 
     @property
     def emissions(self) -> Sequence[str]:
-        """The trainable parameters in the reverse order of registration."""
+        """The trainable parameters, but tables, in the reverse order of registration."""
         return tuple(self._parameters)
 
     def prepare(self, example: Part) -> None:
@@ -63,15 +66,19 @@ class AutogradEngine(Engine):
         before = self._buffers.copy(self.moving)
         with _draws(part), torch.enable_grad():
             loss_sum, count, output = self._whole(part.inputs, part.target)
-        self._deliver(loss_sum, destination)
+        rows = self._deliver(loss_sum, destination)
         with torch.no_grad():
             if self.metrics is not None:
                 self._metric_sums = self.metrics(output, part.target)
-        return Outcome(loss_sum.detach(), count, self._metric_sums, self._buffers.restore(before), state=state)
+        deltas = self._buffers.restore(before)
+        return Outcome(loss_sum.detach(), count, self._metric_sums, deltas, state=state, rows=rows)
 
-    def _deliver(self, loss_sum: Tensor, destination: Destination) -> None:
-        """Run the tape back, then copy or add each gradient into its place. A parameter that is not used has zeros."""
-        trainable = {name: p for name, p in self._parameters.items() if p.requires_grad}
+    def _deliver(self, loss_sum: Tensor, destination: Destination) -> dict[str, Rows]:
+        """Run the tape back, then copy or add each gradient into its place. A parameter that is not used has zeros.
+
+        The gradients of tables are returned.
+        """
+        trainable = {n: p for n, p in (*self._parameters.items(), *self.tables.items()) if p.requires_grad}
         formed: dict[str, Tensor | None] = {}
         if loss_sum.requires_grad and trainable:
             gradients = torch.autograd.grad(loss_sum, [*trainable.values()], allow_unused=True)
@@ -79,10 +86,13 @@ class AutogradEngine(Engine):
         for name in self._parameters:
             _put(formed.get(name), destination.gradients[name], add=destination.add)
             destination.complete(name)
+        found = ((name, formed.get(name)) for name in self.tables)
+        return {name: rows_of(name, gradient) for name, gradient in found if gradient is not None}
 
 
 def _put(gradient: Tensor | None, place: Tensor, *, add: bool) -> None:
     if gradient is not None:
+        gradient = gradient.to_dense() if gradient.is_sparse else gradient
         place.add_(gradient) if add else place.copy_(gradient)
     elif not add:
         place.zero_()

@@ -8,6 +8,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from distbp.data.part import Part
+from distbp.engines.tables import sparse_tables
+from distbp.rows import Rows
 
 Loss = Callable[[Any, Any], "tuple[Tensor, int | Tensor] | Tensor"]
 """``loss(output, target)``: the sum over the examples and their count, or a mean over the examples."""
@@ -38,7 +40,7 @@ class Outcome:
     metric_sums: Mapping[str, Tensor] = field(default_factory=dict)
     buffer_deltas: Mapping[str, Tensor] = field(default_factory=dict)  # new - old of each float buffer that moved
     state: Any = None  # carried from a part of one step to the same part of the next
-    rows: Mapping[str, Any] = field(default_factory=dict)  # sparse gradients, by parameter
+    rows: Mapping[str, Rows] = field(default_factory=dict)  # gradients of sparse tables, where any row was looked up
 
 
 class Engine(ABC):
@@ -46,6 +48,7 @@ class Engine(ABC):
 
     The module's parameters are read where they are at the call. Between parts an engine keeps nothing but programs and
     memory that it may use again. Both engines leave the module's float buffers as they were, and report the change.
+    The gradients of ``tables``, parameters by name, have no destination: they are rows of the Outcome.
     """
 
     name: str
@@ -58,11 +61,12 @@ class Engine(ABC):
         self.module = module
         self.loss = loss
         self.metrics = metrics
+        self.tables = sparse_tables(module)
 
     @property
     @abstractmethod
     def emissions(self) -> Sequence[str]:
-        """The names of the trainable parameters in the order in which their gradients complete.
+        """The names of the trainable parameters, but tables, in the order in which their gradients complete.
 
         Known once ``prepare`` has seen an example.
         """

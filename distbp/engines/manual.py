@@ -10,6 +10,7 @@ from distbp.data.part import Part
 from distbp.engines.base import Destination, Engine, Loss, Metrics, Outcome
 from distbp.engines.empty import is_empty, leave_zeros
 from distbp.engines.settings import Settings
+from distbp.engines.tables import rows_by_table, sparse_tables
 from distbp.engines.trainable import refuse_joined
 from distbp.program.export import MODULES
 from distbp.program.program import Program, build
@@ -70,6 +71,8 @@ class ManualEngine(Engine):
 
     def prepare(self, example: Part) -> None:
         """Lower the program for parts of this shape. Raises RequestError for a model that has none."""
+        if self._seen is None:
+            self.tables = sparse_tables(self.module)
         self._program(example, example.leaves())
 
     def gradients(self, part: Part, destination: Destination, state: Any = None) -> Outcome:
@@ -81,14 +84,15 @@ class ManualEngine(Engine):
         ordered = program.emissions == self.emissions
         complete = destination.complete if ordered else _later
         with torch.no_grad():
-            loss_sum, count, output, deltas = program.run(
+            ran = program.run(
                 leaves, destination.gradients, self._seeded(program, part), add=destination.add, complete=complete
             )
             if self.metrics is not None:
-                self._metric_sums = self.metrics(output, part.target)
+                self._metric_sums = self.metrics(ran.output, part.target)
+            rows = rows_by_table(ran.rows)
         if not ordered:
             self._complete(program, destination)
-        return Outcome(loss_sum, count, self._metric_sums, deltas, state=state)
+        return Outcome(ran.loss_sum, ran.count, self._metric_sums, ran.changes, state=state, rows=rows)
 
     def _complete(self, program: Program, destination: Destination) -> None:
         """Every gradient, after a program whose order is another, or that forms fewer as parameters are frozen."""
@@ -106,7 +110,15 @@ class ManualEngine(Engine):
             program = self._programs.get(key := self._key(leaves))
         if program is None:
             outputs = self.metrics is not None
-            program = build(self.module, self.loss, part.inputs, part.target, fallback=self._fallback, outputs=outputs)
+            program = build(
+                self.module,
+                self.loss,
+                part.inputs,
+                part.target,
+                fallback=self._fallback,
+                outputs=outputs,
+                tables=self.tables,
+            )
             self._keep(key, program)
         return program
 

@@ -8,6 +8,7 @@ from torch import nn
 
 from distbp.data.part import Part
 from distbp.engines.base import Loss
+from distbp.engines.tables import sparse_tables
 from distbp.explain.buckets import buckets
 from distbp.explain.standalone import standalone
 from distbp.explain.table import table
@@ -26,7 +27,8 @@ class Explanation:
     @classmethod
     def of(cls, module: nn.Module, loss: Loss, example: Part, *, fallback: bool = False) -> "Explanation":
         """The program that the manual engine runs. Raises RequestError for a model that has none."""
-        program = build(module, loss, example.inputs, example.target, fallback=fallback, outputs=False)
+        tables = sparse_tables(module)
+        program = build(module, loss, example.inputs, example.target, fallback=fallback, outputs=False, tables=tables)
         device = example.inputs[0].device
         passes = program.passes(program.contiguous(device), add=False)
         return cls(program, passes, tuple(example.leaves()), device)

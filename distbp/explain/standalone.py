@@ -20,10 +20,13 @@ RUN = """\
     arena = torch.empty({size}, dtype=torch.uint8)
     forward, backward = passes(arena, states, list(gradients.values()), constants)
     forward(inputs, torch.Generator("{device}").manual_seed(0))
-    loss_sum, count, outputs, moved = backward(torch.ones((), dtype={dtype}), lambda name: None)
+    loss_sum, count, outputs, moved, rows = backward(torch.ones((), dtype={dtype}), lambda name: None)
     print("loss", float(loss_sum) / (float(count) or 1))
     for name, gradient in gradients.items():
         print(name, float(gradient.norm()))"""
+ROWS = """\
+    for name, (numbers, gradient) in zip({names}, rows):
+        print(name, numbers.numel(), "rows", float(gradient.norm()))"""
 
 
 def standalone(program: Program, passes: Passes, batch_leaves: Sequence[Any], device: torch.device) -> str:
@@ -64,6 +67,8 @@ def main(program: Program, passes: Passes, leaves: Sequence[Any], device: torch.
     empty = ((name, tuple(o.meta.shape), o.meta.dtype) for o, name in trace.gradients.items())
     yield from display("gradients", (f'"{n}": torch.empty({s}, dtype={d}),' for n, s, d in empty), "{}")
     yield RUN.format(size=passes.plan.size, device=device, dtype=trace.d_loss.meta.dtype)
+    if program.tables:
+        yield ROWS.format(names=[name for name, *_ in trace.returned[-1]])
 
 
 def display(name: str, items: Iterable[str], brackets: str) -> Iterator[str]:

@@ -40,6 +40,16 @@ class Turn(Map):
     turn: ClassVar[Callable[..., tuple[Any, tuple[Any, ...]]]]
 
 
+class Lookup(Map):
+    """A map whose first input is a table of which it reads rows by number: all other rows' gradients are zero.
+
+    ``vjp_rows(saved, d_output)`` is ``vjp`` with ``(numbers, rows)``, (M) and (M, D), in the place of the table's
+    gradient, which is the sum of each row at its number; -1 is no number.
+    """
+
+    vjp_rows: ClassVar[Callable[..., tuple[Any, ...]]]
+
+
 def equation(rule: type[Map] | Map) -> str:
     """``y = f(x)``: the first line of the docstring without the shapes."""
     return _line(rule, 0).split("   ")[0].rstrip(".")

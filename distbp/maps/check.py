@@ -169,6 +169,8 @@ def distance(a: Tensor, b: Tensor) -> float:
     """``|a - b| / |b|``, and infinite if the shapes differ or a value is not a number."""
     if a.shape != b.shape or not bool(torch.isfinite(a).all()):
         return float("inf")
+    if not (a.is_floating_point() or a.is_complex()):
+        a, b = a.double(), b.double()  # integers have no norm
     size = float(b.norm())
     return float((a - b).norm()) / size if size else float(a.norm())
 

@@ -7,14 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from distbp.maps.base import Map
+from distbp.maps.base import Lookup, Map
 from distbp.maps.registry import register_map
 
 SUM, MEAN, MAX = range(3)
 
 
 @register_map("aten.embedding.default")
-class Embedding(Map):
+class Embedding(Lookup):
     """y = W[i]   (V,D) (...) -> (...,D).
     dW[v] = sum_{i = v} dy, without v = padding_idx, divided by the count of v if scale_grad_by_freq
     """
@@ -25,7 +25,7 @@ class Embedding(Map):
         numbers: Tensor,
         padding_idx: int = -1,
         scale_grad_by_freq: bool = False,
-        sparse: bool = False,  # noqa: ARG004 - the gradient is dense either way
+        sparse: bool = False,  # noqa: ARG004 - whether to call vjp or vjp_rows is not this map's to say
     ) -> tuple[Tensor, Any]:
         y = W.index_select(0, numbers.reshape(-1)).view(*numbers.shape, W.shape[1])
         return y, (numbers, W.shape[0], padding_idx, scale_grad_by_freq)
@@ -43,8 +43,13 @@ class Embedding(Map):
             rows = torch.where((flat != padding).unsqueeze(1), rows, 0)
         return _accumulated(rows, flat, count), None
 
+    @staticmethod
+    def vjp_rows(saved: Any, d_y: Tensor) -> tuple[Any, ...]:
+        numbers, _, padding, _ = saved
+        return (_unpadded(numbers.reshape(-1), padding), d_y.reshape(-1, d_y.shape[-1])), None
 
-class Bags(Map):
+
+class Bags(Lookup):
     """y_b = sum_{i in b} p_i W[n_i], or their mean, without n_i = padding_idx   (V,D) (M) (B) (M) -> (B,D).
     dW[v] = sum_{n_i = v} p_i dy_{b(i)},  dp_i = W[n_i] . dy_{b(i)}
     """
@@ -82,14 +87,23 @@ class Bags(Map):
         if d_y.is_cuda or by_frequency:  # which torch counts in its own way
             told = (W.shape[0], by_frequency, mode, p, padding)
             return aten._embedding_bag_dense_backward(d_y, numbers, bags, sizes, sizes, *told), None, None, d_p
-        if mode == MEAN:
-            d_y = d_y / sizes.clamp(min=1).unsqueeze(1).to(d_y.dtype)
-        rows = d_y.index_select(0, bags)
-        if p is not None:
-            rows.mul_(p.unsqueeze(1))
+        rows = _spread(d_y, bags, sizes if mode == MEAN else None, p)
         if padding >= 0:
             rows.mul_((numbers != padding).unsqueeze(1))
         return _accumulated(rows, numbers, W.shape[0]), None, None, d_p
+
+    @staticmethod
+    def vjp_rows(saved: Any, d_outputs: tuple[Tensor, ...]) -> tuple[Any, ...]:
+        W, numbers, offsets, p, bags, sizes, (mode, padding, _) = saved
+        d_y = d_outputs[0].contiguous()
+        if not bags.shape[0]:
+            bags = _bags(offsets, numbers)
+        rows = _spread(d_y, bags, sizes if mode == MEAN else None, p)
+        d_p = None
+        if p is not None:
+            told = (W, numbers, offsets, bags, mode, padding)
+            d_p = torch.ops.aten._embedding_bag_per_sample_weights_backward(d_y, *told)
+        return (_unpadded(numbers, padding), rows), None, None, d_p
 
 
 class LargestOfBags(Map):
@@ -131,6 +145,19 @@ class LargestOfBags(Map):
 for _op in ("aten.embedding_bag.default", "aten.embedding_bag.padding_idx"):
     register_map(_op)(Bags)
     register_map(_op, when=lambda _, attributes: attributes["mode"] == MAX)(LargestOfBags)
+
+
+def _spread(d_y: Tensor, bags: Tensor, sizes: Tensor | None, p: Tensor | None) -> Tensor:
+    """What each number read has of its bag's gradient; ``sizes`` are given where that was a mean.   (B,D) -> (M,D)"""
+    if sizes is not None:
+        d_y = d_y / sizes.clamp(min=1).unsqueeze(1).to(d_y.dtype)
+    rows = d_y.index_select(0, bags)
+    return rows if p is None else rows.mul_(p.unsqueeze(1))
+
+
+def _unpadded(numbers: Tensor, padding: int) -> Tensor:
+    """The numbers, with -1 where the padding is read."""
+    return torch.where(numbers == padding, -1, numbers) if padding >= 0 else numbers
 
 
 def _accumulated(rows: Tensor, numbers: Tensor, count: int) -> Tensor:

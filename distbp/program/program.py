@@ -3,7 +3,7 @@
 import itertools
 import linecache
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,15 +35,26 @@ class Passes:
     make: Callable[..., tuple[Callable[..., None], Callable[..., Any]]]
 
 
+@dataclass(frozen=True)
+class Ran:
+    """What both passes give besides the gradients that they write."""
+
+    loss_sum: Tensor
+    count: int | Tensor
+    output: Any  # of the module
+    changes: Mapping[str, Tensor]  # of buffers
+    rows: Sequence[tuple[str, tuple[Tensor, Tensor]]]  # of each look-up in a table: row numbers (M), gradients (M, D)
+
+
 class Program:
     """``emissions`` are the trainable parameters in the order in which their gradients complete.
 
     The parameters and buffers are read from the module at every run; the program holds the arena and constants.
     """
 
-    def __init__(self, graph: Graph, *, fallback: bool = False) -> None:
+    def __init__(self, graph: Graph, *, fallback: bool = False, tables: Iterable[str] = ()) -> None:
         self.graph = graph
-        self.plan = schedule(graph, fallback=fallback)
+        self.plan = schedule(graph, fallback=fallback, tables=tables)
         self.emissions = self.plan.emissions
         self.spec = graph.spec
         self.moving = tuple(graph.slots[value].name for value in graph.moved)
@@ -55,9 +66,14 @@ class Program:
         self._bound: OrderedDict[Any, Any] = OrderedDict()
         self._arena = torch.empty(0, dtype=torch.uint8)
         self._slots = [*graph.slots.values()]
-        self._trainable = [slot.name for slot in self._slots if slot.trainable]
+        self._places = [slot.name for v, slot in graph.slots.items() if slot.trainable and v not in self.plan.tables]
         self._one = torch.ones((), dtype=graph.loss_sum.dtype)
         self.draws = any(rule.random for rule in (*self.plan.rules.values(), *self.plan.drawn.values()))
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The parameters whose gradients are rows."""
+        return tuple(slot.name for value, slot in self.graph.slots.items() if value in self.plan.tables)
 
     @property
     def source(self) -> str:
@@ -72,26 +88,27 @@ class Program:
         *,
         add: bool = False,
         complete: Callable[[str], None],
-    ) -> tuple[Tensor, int | Tensor, Any, dict[str, Tensor]]:
-        """``(loss_sum, count, output, changes of buffers)``; each parameter's gradient is written into ``gradients``,
-        or with ``add`` added.
-        """
+    ) -> Ran:
+        """Both passes. Each parameter's gradient is written into ``gradients``, or with ``add`` added."""
         with MODULES:
             states = [slot.read() for slot in self._slots]
-        places = [gradients[name] for name in self._trainable]
+        places = [gradients[name] for name in self._places]
         key = add, *map(_lies, states), *map(_lies, places), *map(_strides, inputs)
         found = self._bound.get(key)
         if found is None:
             found = self._bind(key, inputs, states, places, add)
-        forward, backward, names = found
+        forward, backward, names, tables = found
         forward(inputs, generator)
-        loss_sum, count, outputs, moved = backward(self._one, complete)
+        loss_sum, count, outputs, moved, rows = backward(self._one, complete)
         changes = dict(zip(names, moved, strict=True))
+        output = self._output(loss_sum, count, outputs)
+        return Ran(loss_sum, count, output, changes, [*zip(tables, rows, strict=True)] if tables else [])
+
+    def _output(self, loss_sum: Tensor, count: Any, leaves: Sequence[Any]) -> Any:
+        """What the module returned."""
         if not self.graph.outputs:
-            return loss_sum, count, None, changes
-        if self._single:
-            return loss_sum, count, outputs[0], changes
-        return loss_sum, count, self.spec.unflatten([loss_sum, count, *outputs])[2], changes
+            return None
+        return leaves[0] if self._single else self.spec.unflatten([loss_sum, count, *leaves])[2]
 
     def passes(self, likes: Mapping[Value, Like], *, add: bool) -> Passes:
         """The two passes for tensors that lie as ``likes`` says, traced once."""
@@ -127,7 +144,8 @@ class Program:
         given = [t.detach() for t in states]
         constants = [*passes.trace.constants.values()]
         forward, backward = passes.make(self._arena, given, places, constants)
-        self._bound[key] = forward, backward, list(passes.trace.returned[3])
+        *_, moved, rows = passes.trace.returned
+        self._bound[key] = forward, backward, [*moved], [name for name, *_ in rows]
         if len(self._bound) > KEPT:
             self._bound.popitem(last=False)
         return self._bound[key]
@@ -148,14 +166,17 @@ def build(
     *,
     fallback: bool = False,
     outputs: bool = True,
+    tables: Iterable[str] = (),
 ) -> Program:
     """The program of ``loss(module(*inputs), target)`` for inputs of these shapes.
 
     With ``fallback`` an op that has no map is differentiated by torch's tape. Without ``outputs`` the module's output
-    is not returned, and need never exist as a whole. Raises RequestError for a model or an op that no program can hold.
+    is not returned, and need never exist as a whole. The gradients of ``tables`` are returned as rows.
+
+    Raises RequestError for a model or an op that no program can hold.
     """
     graph = lower(module, loss, inputs, target)
-    return Program(graph if outputs else fused(graph), fallback=fallback)
+    return Program(graph if outputs else fused(graph), fallback=fallback, tables=tables)
 
 
 def _like(tensor: Tensor) -> Like:

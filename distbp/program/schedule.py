@@ -3,10 +3,11 @@ which of them each parameter's gradient is complete.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from distbp.maps.base import Map
+from distbp.errors import RequestError
+from distbp.maps.base import Lookup, Map
 from distbp.program.graph import Call, Graph, Slot, Value
 from distbp.program.rules import draws, rule_of
 
@@ -34,6 +35,7 @@ class Schedule:
     wanted: frozenset[Value]  # the values whose gradients are formed
     backward: tuple[Pullback, ...]
     unused: tuple[Value, ...]  # trainable parameters that the loss does not depend on
+    tables: frozenset[Value]  # trainable parameters whose gradients are rows
 
     @property
     def emissions(self) -> tuple[str, ...]:
@@ -42,19 +44,39 @@ class Schedule:
         return (*(self.slots[value].name for value in self.unused), *names)
 
 
-def schedule(graph: Graph, *, fallback: bool) -> Schedule:
+def schedule(graph: Graph, *, fallback: bool, tables: Iterable[str] = ()) -> Schedule:
     """The plan of ``graph``. With ``fallback`` an op without a map is differentiated by torch's tape.
 
-    Raises RequestError for an op that has no map and needs one.
+    ``tables`` names the parameters whose gradients are rows. Raises RequestError for an op that has no map and needs
+    one, and for a table that is read otherwise than by sparse look-ups.
     """
     rules = {call: rule_of(call, fallback=fallback) for call in differentiated(graph)}
     drawn = {call: rule_of(call, fallback=False) for call in graph.calls if draws(call) and call not in rules}
-    parameters = frozenset(value for value, slot in graph.slots.items() if slot.trainable)
+    trainable = frozenset(value for value, slot in graph.slots.items() if slot.trainable)
+    looked_up = frozenset(value for value in trainable if graph.slots[value].name in {*tables})
+    for call, rule in rules.items():
+        refuse_dense_use(call, rule, {value: graph.slots[value].name for value in looked_up})
+    parameters = trainable - looked_up
     backward = tuple(pullbacks(graph, rules, parameters))
     completed = {name for step in backward for name in step.completes}
     unused = tuple(v for v in graph.slots if v in parameters and graph.slots[v].name not in completed)
     outputs = {v for call in rules for v in call.outputs if v is not None and v.dtype.is_floating_point}
-    return Schedule(graph.slots, rules, drawn, parameters | outputs, backward, unused)
+    return Schedule(graph.slots, rules, drawn, trainable | outputs, backward, unused, looked_up)
+
+
+def refuse_dense_use(call: Call, rule: type[Map] | Map, tables: Mapping[Value, str]) -> None:
+    """RequestError if the call reads one of the tables otherwise than by a sparse look-up."""
+    read = [value for value in call.values() if value in tables]
+    sparse = call.attributes.get("sparse") and not call.attributes.get("scale_grad_by_freq")
+    looks_up = isinstance(rule, type) and issubclass(rule, Lookup) and sparse
+    if read and not (looks_up and read == [call.inputs[0]]):
+        raise not_sparse(tables[read[0]], f"{call.op} in {call.where}")
+
+
+def not_sparse(table: str, reader: str) -> RequestError:
+    """What is said of a table that is marked sparse and read by ``reader`` as a whole."""
+    allowed = f"its rows are looked up alone by embeddings with sparse=True, but {reader} reads it too"
+    return RequestError(table, "sparse=True", f"{allowed}; sparse=False is allowed")
 
 
 def differentiated(graph: Graph) -> list[Call]:

@@ -24,7 +24,7 @@ class Source:
     """Writes ``passes(arena, states, gradients, constants) -> (forward, backward)``.
 
     ``forward(inputs, generator)`` goes down and leaves what the way up needs where ``backward(d_loss, complete)`` finds
-    it; that returns ``loss_sum, count, outputs, moved``. ``d_x`` is the gradient of the loss in x.
+    it; that returns ``loss_sum, count, outputs, moved, rows``. ``d_x`` is the gradient of the loss in x.
     """
 
     def __init__(self, graph: Graph, trace: Trace, plan: Places, rules: dict[Call, type[Map] | Map]) -> None:
@@ -64,12 +64,13 @@ class Source:
         yield "    def backward(d_loss, complete):"
         yield from self._nonlocal(crossing, up, ())
         yield from self._body(up)
-        loss, count, outputs, moved = self.trace.returned
+        loss, count, outputs, moved, rows = self.trace.returned
         names = [
             word(loss),
             word(count),
             tuple_of([word(o) for o in outputs]),
             tuple_of([word(o) for o in moved.values()]),
+            tuple_of([word((numbers, values)) for _, numbers, values in rows]),
         ]
         yield f"        return {', '.join(names)}"
         yield ""

@@ -22,7 +22,8 @@ class Trace:
     gradients: dict[Operand, str]
     constants: dict[Operand, Tensor]
     d_loss: Operand
-    returned: tuple[Any, Any, list[Any], dict[str, Any]]  # loss_sum, count, outputs, changes of buffers: Operands
+    returned: tuple[Any, Any, list[Any], dict[str, Any], list[tuple[str, Any, Any]]]
+    """Operands: loss_sum, count, outputs, changes of buffers, and of each look-up in a table row numbers and rows."""
 
     @property
     def down(self) -> list[Instruction]:

@@ -39,6 +39,7 @@ class Walk:
         self.saved: dict[Call, Any] = {}
         self.formed: dict[Value, Tensor] = {}  # gradients
         self.written: set[Value] = set()  # parameters whose gradient has been written
+        self.rows: list[tuple[str, Tensor, Tensor]] = []  # of tables: the name, row numbers, rows
         self.turning: tuple[Operand, Operand, int] | None = None  # an output promised, made, and when
         self.device = next(iter(likes.values()))[3] if likes else torch.device("cpu")
 
@@ -71,7 +72,8 @@ class Walk:
             self.now[value] = self._find(value, value.name, Origin.STATE)
         for value in self.graph.constants:
             self.now[value] = self._find(value, value.name, Origin.CONSTANT)
-        trainable = [value for value, slot in self.graph.slots.items() if slot.trainable]
+        slots = self.graph.slots.items()
+        trainable = [value for value, slot in slots if slot.trainable and value not in self.plan.tables]
         self.gradients = {value: self._find(value, f"d_{value.name}", Origin.GRADIENT) for value in trainable}
 
     def _find(self, value: Value, name: str, origin: Origin) -> Tensor:
@@ -137,7 +139,8 @@ class Walk:
             elif rule.opaque:
                 gradients = self._opaque_vjp(call, rule, read)
             else:
-                gradients = rule.vjp(self.saved.pop(call), d_output)
+                looks_up = not self.plan.tables.isdisjoint(call.values())
+                gradients = (rule.vjp_rows if looks_up else rule.vjp)(self.saved.pop(call), d_output)  # type: ignore[union-attr]
             self._deliver(call, gradients, begin)
 
     def _turn(self, call: Call, rule: type[Turn], d_output: Any) -> Any:
@@ -173,7 +176,10 @@ class Walk:
                 if isinstance(value, Value) and value in self.plan.wanted and d is not None:
                     self._add(call, value, d, begin)
 
-    def _add(self, call: Call, value: Value, d: Tensor, begin: int) -> None:
+    def _add(self, call: Call, value: Value, d: Any, begin: int) -> None:
+        if value in self.plan.tables:
+            self.rows.append((self.graph.slots[value].name, *d))
+            return
         if tuple(d.shape) != value.shape:
             raise _wrong(call, f"gives {value} a gradient of shape {tuple(d.shape)}, not {value.shape}")
         if value in self.gradients:
@@ -210,7 +216,7 @@ class Walk:
             gradients={operand(d): graph.slots[v].name for v, d in self.gradients.items()},
             constants={**{operand(self.now[v]): c for v, c in graph.constants.items()}, **self.recorder.constants},
             d_loss=operand(d_loss),
-            returned=self.recorder.read((loss_sum, count, outputs, moved)),
+            returned=self.recorder.read((loss_sum, count, outputs, moved, self.rows)),
         )
         return trace if self.turning is None else turned(trace, *self.turning)
 

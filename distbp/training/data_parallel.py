@@ -18,9 +18,12 @@ from distbp.errors import RequestError, nearest
 from distbp.reduction.layout import adopt, plan
 from distbp.reduction.order import Library, Order, Ordered
 from distbp.reduction.reducer import Reducer, Slot, exact_rows
+from distbp.reduction.row_reducer import RowReducer
+from distbp.rows import Rows
 from distbp.training.clock import Clock
 from distbp.training.joining import join_world
 from distbp.training.moving_buffers import MovingBuffers
+from distbp.training.touched_rows import TouchedRows
 
 ENGINES: Mapping[str, type[Engine]] = {"manual": ManualEngine, "autograd": AutogradEngine}
 ORDERS: Mapping[str, type[Order]] = {"ordered": Ordered, "library": Library}
@@ -54,6 +57,8 @@ class DataParallel:
             loss = step(inputs, target)
             optimizer.step()
 
+    The gradient of an embedding's table that is marked ``sparse=True`` is a sparse tensor, as torch's own is.
+
     Without ``comm`` it joins the world that launched the process, or a world of one. Every worker calls it equally
     often; a worker that has nothing left gives a part of no examples.
     """
@@ -82,6 +87,7 @@ class DataParallel:
         self.step = 0
         self._order = reduction if isinstance(reduction, Order) else one_of("reduction", reduction, ORDERS)()
         self._reducer: Reducer | None = None
+        self._rows = RowReducer({}, self.comm)
         self._destinations: dict[Slot, tuple[Destination, Destination]] = {}
         refuse_unlike(module, self.comm)
         for tensor in (*module.parameters(), *module.buffers()):
@@ -100,6 +106,10 @@ class DataParallel:
         for name, parameter in self._trainable.items():
             # zero_grad() may have taken it away; one that has been frozen has none, so that no optimizer moves it
             parameter.grad = self.reducer.total.views[name] if parameter.requires_grad else None
+        for name, table in self.engine.tables.items():
+            table.grad = (
+                self.row_gradients[name].divided(totals.count or 1).sparse(table) if table.requires_grad else None
+            )
         return torch.tensor(totals.loss)
 
     @property
@@ -118,6 +128,16 @@ class DataParallel:
         """The gradient buffers, one for each dtype of parameters."""
         return self.reducer.total.buffers[: len(self.flat_parameters)]
 
+    @property
+    def updated(self) -> list[Tensor]:
+        """What an optimizer works on: the flat parameters, and for each sparse table the rows that it has in hand."""
+        return [*self.flat_parameters, *(rows.parameter for rows in self.touched_rows)]
+
+    @property
+    def row_gradients(self) -> Mapping[str, Rows]:
+        """The gradients of the tables that are marked sparse, by name: of the rows that any worker has looked up."""
+        return self._rows.total
+
     def prepare(self, example: Part) -> None:
         """Lay the parameters out in the order of their emission, once. Only the example's shapes count."""
         if self._reducer is not None:
@@ -125,7 +145,8 @@ class DataParallel:
         self.engine.prepare(example)
         everyones = self.comm.gather_json(self.engine.moving or (), name=START)
         self.engine.moving = list(dict.fromkeys(name for names in everyones for name in names))
-        self._trainable = {name: p for name, p in self.module.named_parameters() if p.requires_grad}
+        trainable = {name: p for name, p in self.module.named_parameters() if p.requires_grad}
+        self._trainable = {name: p for name, p in trainable.items() if name not in self.engine.tables}
         self._buffers = MovingBuffers(self.module, self.engine.moving)
         emitted = [(name, self._trainable[name]) for name in self.engine.emissions]
         self.layouts, moving = (
@@ -137,11 +158,14 @@ class DataParallel:
         for layout, flat, gradient in zip(self.layouts, self.flat_parameters, self.flat_gradients, strict=True):
             adopt(self._trainable, layout.views(flat))
             flat.grad = gradient
+        self._rows = RowReducer(self.engine.tables, self.comm)
+        self.touched_rows = [TouchedRows(name, table) for name, table in self.engine.tables.items()]
 
     def gradients(self, parts: Sequence[Part], present: tuple[bool, ...], *, step: int) -> Totals:
         """The sums over all parts of all workers: of the gradients, in ``flat_gradients``, undivided, and of the loss.
 
-        ``parts`` are this worker's, ``present`` says which parts there are in the global batch.
+        ``parts`` are this worker's, ``present`` says which parts there are in the global batch. The gradients of
+        sparse tables are in ``row_gradients``.
         """
         by_leaf = {part.index: part for part in parts}
         rows = torch.zeros(len(present), 3, dtype=torch.float64, device=self.comm.device)
@@ -150,6 +174,7 @@ class DataParallel:
         self.reducer.sum_own(present, lambda leaf, slot: self._fill(by_leaf[leaf], slot, rows[leaf]))
         self.clock.at(step, "reduce")
         self.reducer.sum_all(present, step=step)
+        self._rows.sum_all(present, step=step)
         exact_rows(rows, self.comm, name=Name(step, "reduce"))
         self._buffers.move(self.reducer.total, rows[:, 2].tolist(), self.comm, step=step)
         loss_sum, count, _ = rows.sum(dim=0).tolist()
@@ -171,6 +196,7 @@ class DataParallel:
             row[0] += outcome.loss_sum
             row[1] += outcome.count
             self._buffers.note(outcome, slot, part=part.index, piece=number, pieces=len(cut))
+            self._rows.note(part.index, outcome.rows)
 
     def _destination(self, slot: Slot, *, add: bool) -> Destination:
         if slot not in self._destinations:

@@ -18,6 +18,7 @@ from distbp.training.evaluation import evaluate
 from distbp.training.flat_state import by_name, restore
 from distbp.training.optimizers import update
 from distbp.training.schedules import Schedule
+from distbp.training.touched_rows import touching
 from distbp.workloads.base import Workload
 
 
@@ -85,7 +86,8 @@ class Trainer:
             cause = f"the loss is {totals.loss}; the weights are those of the step before"
             raise JobError(cause, rank=self.parallel.comm.rank, step=batch.step, phase="compute")
         self.clock.at(batch.step, "update")
-        update(self.optimizer, lr=lr, count=totals.count)
+        with touching(self.parallel.touched_rows, self.parallel.row_gradients, self.optimizer):
+            update(self.optimizer, lr=lr, count=totals.count)
         self.position = batch.step + 1
         self.clock.at(self.position, "data")
         self.record.step(batch, loss=totals.loss, lr=lr, milliseconds=self.clock.take())
@@ -128,6 +130,8 @@ class Trainer:
         """The run as it stands."""
         epoch, batch = divmod(self.position, self.loader.steps_per_epoch)
         state = by_name(self.optimizer, self.parallel.flat_parameters, self.parallel.layouts)
+        for rows in self.parallel.touched_rows:
+            state |= rows.by_name(self.optimizer)
         return Checkpoint(self.position, epoch, batch, self.plan.config, self.workload.module.state_dict(), state)
 
     def resume(self, checkpoint: Checkpoint) -> None:
@@ -135,6 +139,8 @@ class Trainer:
         fill(self.workload.module, checkpoint)
         if checkpoint.config["optimizer"]["_target_"] == self.plan.config["optimizer"]["_target_"]:
             restore(checkpoint.optimizer, self.optimizer, self.parallel.flat_parameters, self.parallel.layouts)
+            for rows in self.parallel.touched_rows:
+                rows.restore(checkpoint.optimizer, self.optimizer)
         if self.parallel.comm.rank == 0:
             discard_after(checkpoint.step, self.run_dir / "checkpoints")
         self.position = self._saved = checkpoint.step

@@ -173,6 +173,6 @@ def test_nested_outputs_come_back_as_the_module_gave_them() -> None:
     places = {name: torch.empty(shape) for name, shape in (("fc.weight", (4, 4)), ("fc.bias", (4,)))}
     inputs = [torch.ones(5, 4), torch.zeros(5, dtype=torch.int64)]
     with torch.no_grad():
-        _, _, output, _ = program.run(inputs, places, Generator(), complete=lambda _: None)
+        output = program.run(inputs, places, Generator(), complete=lambda _: None).output
     assert output["logits"].shape == (5, 4)
     assert float(output["pair"][1][0][0, 0]) == 2.0
