@@ -22,6 +22,7 @@ from distbp.engines.manual import ManualEngine
 from distbp.errors import RequestError, nearest
 from distbp.output import write
 from distbp.record import Record, RunRecord, Silence, write_json
+from distbp.reduction.compression.choice import choices
 from distbp.result import conditions, outcome, peak_memory, show
 from distbp.resumption import compatible, find_checkpoint
 from distbp.schema import Request
@@ -149,6 +150,7 @@ def loader_of(request: Request, workload: Workload, comm: Communicator) -> Loade
 
 def data_parallel(request: Request, workload: Workload, loader: Loader, comm: Communicator) -> DataParallel:
     """The step, made ready for the shape of the first part."""
+    summed = request.reduction
     engine: Engine = AutogradEngine(workload.module, workload.loss)
     if request.engine.name == "manual":
         engine = ManualEngine(workload.module, workload.loss, fallback=request.engine.fallback)
@@ -156,9 +158,10 @@ def data_parallel(request: Request, workload: Workload, loader: Loader, comm: Co
         workload.module,
         workload.loss,
         engine=engine,
-        reduction=request.reduction.name,
+        reduction=summed.name,
+        compression=choices(rank=summed.rank, fraction=summed.fraction)[summed.compression] or "none",
         comm=comm,
-        bucket_bytes=request.reduction.bucket_bytes,
+        bucket_bytes=summed.bucket_bytes,
         micro_batches=request.micro_batches,
         min_part=workload.min_part,
         seed=request.seed,

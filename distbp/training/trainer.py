@@ -88,7 +88,13 @@ class Trainer:
         update(self.optimizer, lr=lr, count=totals.count)
         self.position = batch.step + 1
         self.clock.at(self.position, "data")
-        self.record.step(batch, loss=totals.loss, lr=lr, milliseconds=self.clock.take())
+        self.record.step(
+            batch,
+            loss=totals.loss,
+            lr=lr,
+            compression_error=totals.compression_error,
+            milliseconds=self.clock.take(),
+        )
         if self.plan.checkpoint_every and self.position % self.plan.checkpoint_every == 0:
             self.save()
 
