@@ -34,6 +34,7 @@ from distbp.training.trainer import Plan, Trainer
 from distbp.workloads.base import Workload
 
 OPTIMIZER_BYTES = 12  # a parameter, and at most two numbers of state, in float32
+OWED_BYTES = 4  # what a part has not sent of a gradient; the sum owes as much
 
 
 def train(request: Request, comm: Communicator, console: Console) -> dict[str, Any]:
@@ -126,7 +127,8 @@ def fill(workload: Workload, checkpoint: Checkpoint | None, request: Request) ->
 def open_directory(request: Request, workload: Workload, comm: Communicator) -> Path:
     """The run's folder with its configuration, made by rank 0, where its checkpoints will fit. Collective."""
     parameters = sum(parameter.numel() for parameter in workload.module.parameters())
-    needed = OPTIMIZER_BYTES * parameters * (request.checkpoint.keep + 1)
+    each = OPTIMIZER_BYTES + (OWED_BYTES * (int(request.shards) + 1) if request.reduction.compression != "none" else 0)
+    needed = each * parameters * (request.checkpoint.keep + 1)
 
     def make() -> str | None:
         return str(run_directory.create(request, as_yaml(request), needed_bytes=needed)) if comm.rank == 0 else None

@@ -1,7 +1,7 @@
 """Two orders in which the workers' gradients become one sum: the program's own, or the library's."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
@@ -31,6 +31,13 @@ class Order(ABC):
 
     def take(self, part: int, buffers: Sequence[Tensor], count: Tensor) -> None:  # noqa: B027 - most sums are enough
         """Part ``part`` of this worker has left its gradient, over ``count`` examples, in the buffers of a slot."""
+
+    def state(self) -> dict[str, Tensor]:
+        """What it remembers from step to step, by name; all of it on rank 0, until the next sum. Collective."""
+        return {}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:  # noqa: B027 - most remember nothing
+        """Go on from a saved ``state``, on whatever number of workers."""
 
     def allocate(self, size: int, comm: Communicator, *, name: Name) -> Window:  # noqa: ARG002 - nobody need agree
         """``size`` bytes of memory for a slot."""

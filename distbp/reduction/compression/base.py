@@ -5,7 +5,7 @@ N workers (``size``), P parts of a batch, K of them this worker's, n elements of
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -33,6 +33,13 @@ class Compressor(ABC):
         it kept back before. What it keeps back now is left there. ``count`` is what the sum will be divided by. Returns
         the squared norm of what this worker keeps back beside. Collective.
         """
+
+    def state(self, comm: Communicator, *, name: Name) -> dict[str, Tensor]:  # noqa: ARG002 - most have none
+        """What it remembers besides what parts owe, by name. Collective."""
+        return {}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:  # noqa: B027 - most have none
+        """Go on from a saved ``state``, on whatever number of workers."""
 
 
 Make = Callable[[Contents, Communicator], Compressor]

@@ -1,6 +1,6 @@
 """Sums of coded numbers: half the bytes, or a quarter, whatever the number of workers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -8,7 +8,7 @@ from torch import Tensor
 from distbp.comm.base import Communicator, Name
 from distbp.reduction.compression.base import BLOCK, Compressor, squared_norm
 from distbp.reduction.compression.code import Code
-from distbp.reduction.compression.contents import Contents
+from distbp.reduction.compression.contents import Contents, fill, named
 from distbp.reduction.compression.owed import Owed
 from distbp.reduction.compression.parts import Parts
 
@@ -24,6 +24,7 @@ class Coded(Compressor):
     def __init__(self, contents: Contents, comm: Communicator, *, code: Code) -> None:
         super().__init__(contents, comm)
         self._code = code
+        self._rank, self._size = comm.rank, comm.size
         self._bytes = code.bytes(contents.wide)
         self._blocks = self.padded // BLOCK // comm.size
         self._owed = Owed(self._blocks, BLOCK, dtype=contents.wide, device=comm.device)
@@ -49,6 +50,19 @@ class Coded(Compressor):
         comm.all_gather(whole, mine, name=name).wait()
         total.copy_(self._decoded(whole).view(-1)[: self.contents.length])
         return squared_norm([self._owed.values])
+
+    def state(self, comm: Communicator, *, name: Name) -> dict[str, Tensor]:
+        """What is owed of the sum, tensor by tensor, and the count that it is of."""
+        whole = self._owed.values.new_empty(self.padded)
+        comm.all_gather(whole, self._owed.values, name=name).wait()
+        return named("sum", whole, self.contents) | {"count/sum": torch.tensor(self._owed.count, dtype=torch.float64)}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """This worker's share of what is owed."""
+        whole = self._owed.values.new_zeros(self.padded)
+        fill("sum", whole, self.contents, state)
+        self._owed.values.copy_(whole.view(self._size, self._blocks, BLOCK)[self._rank])
+        self._owed.count = float(state["count/sum"])
 
     def _encode(self, owed: Tensor, coded: Tensor) -> None:
         """Write down what is owed; what that leaves out is owed further.   (..., r, 1024) -> (..., r, B)."""

@@ -1,20 +1,24 @@
 """The order of sums that are compressed: every part's gradient with what the part kept back, bucket by bucket."""
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from distbp.comm.base import Communicator, Name
+from distbp.data.order import leaves
 from distbp.reduction.bucket import Bucket
 from distbp.reduction.compression.base import Compressor, Make, squared_norm
-from distbp.reduction.compression.contents import contents
+from distbp.reduction.compression.contents import contents, fill, named
 from distbp.reduction.compression.owed import Owed
 from distbp.reduction.compression.parts import Parts
 from distbp.reduction.layout import Layout
 from distbp.reduction.order import Order, Ordered
 from distbp.reduction.reducer import exact_rows
+
+COUNT = re.compile(r"count/\d+")  # the names of the parts' counts
 
 
 class Compressed(Order):
@@ -28,6 +32,8 @@ class Compressed(Order):
 
     def __init__(self, make: Make, layouts: Sequence[Layout], comm: Communicator) -> None:
         self.error = 0.0
+        self._comm = comm
+        self._places = 0  # for parts, in a batch
         self._compressors = [make(held, comm) for held in contents(layouts)]
         self._exact = Ordered()
         self._owed: dict[tuple[int, Compressor], Owed] = {}
@@ -39,15 +45,13 @@ class Compressed(Order):
         for compressor in self._compressors:
             held = compressor.contents
             gradient = buffers[held.layout][held.start : held.start + held.length]
-            key = part, compressor
-            if key not in self._owed:
-                self._owed[key] = Owed(compressor.padded, dtype=held.wide, device=gradient.device)
-            self._owed[key].add(gradient, count=self._counts[part])
+            self._of(part, compressor).add(gradient, count=self._counts[part])
 
     def reduce(self, buckets: Sequence[Bucket], present: tuple[bool, ...], comm: Communicator, *, step: int) -> None:
         """The gradients' buckets, which come first, compressed; the others, whatever they hold, in full."""
         parts = Parts(present, comm)
         count = self._count(parts, step)
+        self._places = len(present)
         kept, due = 0.0, 0.0
         for compressor, bucket in zip(self._compressors, buckets, strict=False):
             owed = [self._owed[part, compressor].values for part in parts.mine]
@@ -57,6 +61,45 @@ class Compressed(Order):
             kept += compressor.sum(owed, total, parts, count=count, name=name) + squared_norm(owed)
         self.error = relative(kept, due, comm, step)
         self._exact.reduce(buckets[len(self._compressors) :], present, comm, step=step)
+
+    def state(self) -> dict[str, Tensor]:
+        """What each part owes, tensor by tensor, and what the compressors remember."""
+        name = Name(0, "checkpoint")
+        state: dict[str, Tensor] = {}
+        for compressor in self._compressors:
+            state |= compressor.state(self._comm, name=name)
+            for owner in range(self._comm.size):
+                for part in leaves(self._places, self._comm.size, owner):
+                    state |= self._shown(part, compressor, owner, name)
+        return state
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from a saved state, on whatever number of workers."""
+        counts = {int(key.rpartition("/")[2]): float(value) for key, value in state.items() if COUNT.fullmatch(key)}
+        self._places = len(counts)
+        for compressor in self._compressors:
+            compressor.restore(state)
+            for part in leaves(self._places, self._comm.size, self._comm.rank):
+                owed = self._of(part, compressor)
+                fill(str(part), owed.values, compressor.contents, state)
+                owed.count = counts[part]
+
+    def _shown(self, part: int, compressor: Compressor, owner: int, name: Name) -> dict[str, Tensor]:
+        """What one part owes, shown by the worker that holds it."""
+        held, device = compressor.contents, self._comm.device
+        mine = owner == self._comm.rank
+        owed = self._of(part, compressor) if mine else Owed(compressor.padded, dtype=held.wide, device=device)
+        count = torch.tensor([owed.count], dtype=torch.float64, device=device)
+        for tensor in (owed.values, count):
+            self._comm.broadcast(tensor, name=name, root=owner).wait()
+        return named(str(part), owed.values, held) | {f"count/{part}": count} if self._comm.rank == 0 else {}
+
+    def _of(self, part: int, compressor: Compressor) -> Owed:
+        key = part, compressor
+        if key not in self._owed:
+            held = compressor.contents
+            self._owed[key] = Owed(compressor.padded, dtype=held.wide, device=self._comm.device)
+        return self._owed[key]
 
     def _count(self, parts: Parts, step: int) -> float:
         """That of all parts together."""

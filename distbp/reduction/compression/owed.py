@@ -13,11 +13,11 @@ class Owed:
 
     def __init__(self, *shape: int, dtype: torch.dtype, device: torch.device) -> None:
         self.values = torch.zeros(shape, dtype=dtype, device=device)
-        self._count = 0.0
+        self.count = 0.0
 
     def add(self, values: Tensor, *, count: float) -> None:
         """Add a sum over ``count`` examples, (m), m at most the length of what is owed.   Nothing counts: no scale."""
         if count:
-            self.values.mul_(count / (self._count or count))
-            self._count = count
+            self.values.mul_(count / (self.count or count))
+            self.count = count
         self.values[: values.shape[0]].add_(values)

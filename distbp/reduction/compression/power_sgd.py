@@ -1,7 +1,7 @@
 """PowerSGD (Vogels et al. 2019): every matrix-shaped gradient as a product of two thin factors."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -18,8 +18,9 @@ APART = ALIGNMENT // 4  # elements; a factor begins on a 64-byte boundary, as ev
 
 
 class Matrix(NamedTuple):
-    """A matrix of ``rows`` by ``columns`` from ``start`` of its bucket."""
+    """Tensor ``name``, taken for a matrix of ``rows`` by ``columns``, from ``start`` of its bucket."""
 
+    name: str
     start: int
     rows: int
     columns: int
@@ -65,7 +66,7 @@ class PowerSGD(Compressor):
         for span in contents.spans:
             start, stop = span.start - contents.start, span.stop - contents.start
             rows = span.shape[0] if span.shape else 1
-            matrix = Matrix(start, rows, (stop - start) // rows)
+            matrix = Matrix(span.name, start, rows, (stop - start) // rows)
             if rank * (matrix.rows + matrix.columns) < stop - start:
                 self._matrices.append(matrix)
             else:
@@ -93,6 +94,15 @@ class PowerSGD(Compressor):
         for other, value in zip(self._others, factors[len(self._matrices) :], strict=True):
             total[other].copy_(value)
         return 0.0
+
+    def state(self, comm: Communicator, *, name: Name) -> dict[str, Tensor]:  # noqa: ARG002 - all have the same
+        """Each matrix's Q, under its tensor's name."""
+        return {f"q/{m.name}": q for m, q in zip(self._matrices, self._second.views(self._q), strict=True)}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Begin at a saved Q."""
+        for matrix, q in zip(self._matrices, self._second.views(self._q), strict=True):
+            q.copy_(state[f"q/{matrix.name}"])
 
     def _project(self, owed: Tensor, basis: Sequence[Tensor]) -> Tensor:
         """A part's ``M_v Q`` and what is no matrix, which it then owes no more."""
@@ -123,5 +133,5 @@ class PowerSGD(Compressor):
 
 def orthonormal(columns: Tensor) -> Tensor:
     """Orthonormal columns with the same span; as many, also where these depend on each other.   (m, r) -> (m, r)."""
-    q, _ = torch.linalg.qr(columns)
+    q: Tensor = torch.linalg.qr(columns)[0]
     return q.contiguous()
