@@ -48,4 +48,4 @@ Make = Callable[[Contents, Communicator], Compressor]
 
 def squared_norm(tensors: Sequence[Tensor]) -> float:
     """The sum of the squares of all elements."""
-    return math.fsum(float(torch.linalg.vector_norm(tensor, dtype=torch.float64)) ** 2 for tensor in tensors)
+    return math.fsum(float(torch.linalg.vector_norm(tensor)) ** 2 for tensor in tensors)

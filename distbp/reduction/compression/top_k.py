@@ -40,6 +40,4 @@ class TopK(Compressor):
 
     def _dense(self, places: Tensor, values: Tensor) -> Tensor:
         """(k), (k) -> (n)."""
-        dense = values.new_zeros(self.contents.length)
-        dense[places.long()] = values
-        return dense
+        return values.new_zeros(self.contents.length).scatter_(0, places.long(), values)
