@@ -22,6 +22,7 @@ from distbp.engines.manual import ManualEngine
 from distbp.errors import RequestError, nearest
 from distbp.output import write
 from distbp.record import Record, RunRecord, Silence, write_json
+from distbp.reduction.compression.choice import choices
 from distbp.result import conditions, outcome, peak_memory, show
 from distbp.resumption import compatible, find_checkpoint
 from distbp.schema import Request
@@ -33,6 +34,7 @@ from distbp.training.trainer import Plan, Trainer
 from distbp.workloads.base import Workload
 
 OPTIMIZER_BYTES = 12  # a parameter, and at most two numbers of state, in float32
+OWED_BYTES = 4  # what a part has not sent of a gradient; the sum owes as much
 
 
 def train(request: Request, comm: Communicator, console: Console) -> dict[str, Any]:
@@ -125,7 +127,8 @@ def fill(workload: Workload, checkpoint: Checkpoint | None, request: Request) ->
 def open_directory(request: Request, workload: Workload, comm: Communicator) -> Path:
     """The run's folder with its configuration, made by rank 0, where its checkpoints will fit. Collective."""
     parameters = sum(parameter.numel() for parameter in workload.module.parameters())
-    needed = OPTIMIZER_BYTES * parameters * (request.checkpoint.keep + 1)
+    each = OPTIMIZER_BYTES + (OWED_BYTES * (int(request.shards) + 1) if request.reduction.compression != "none" else 0)
+    needed = each * parameters * (request.checkpoint.keep + 1)
 
     def make() -> str | None:
         return str(run_directory.create(request, as_yaml(request), needed_bytes=needed)) if comm.rank == 0 else None
@@ -149,6 +152,7 @@ def loader_of(request: Request, workload: Workload, comm: Communicator) -> Loade
 
 def data_parallel(request: Request, workload: Workload, loader: Loader, comm: Communicator) -> DataParallel:
     """The step, made ready for the shape of the first part."""
+    summed = request.reduction
     engine: Engine = AutogradEngine(workload.module, workload.loss)
     if request.engine.name == "manual":
         engine = ManualEngine(workload.module, workload.loss, fallback=request.engine.fallback)
@@ -156,9 +160,10 @@ def data_parallel(request: Request, workload: Workload, loader: Loader, comm: Co
         workload.module,
         workload.loss,
         engine=engine,
-        reduction=request.reduction.name,
+        reduction=summed.name,
+        compression=choices(rank=summed.rank, fraction=summed.fraction)[summed.compression] or "none",
         comm=comm,
-        bucket_bytes=request.reduction.bucket_bytes,
+        bucket_bytes=summed.bucket_bytes,
         micro_batches=request.micro_batches,
         min_part=workload.min_part,
         seed=request.seed,

@@ -23,8 +23,13 @@ class Record(ABC):
     """What a trainer reports to."""
 
     @abstractmethod
-    def step(self, batch: Batch, *, loss: float, lr: float, milliseconds: Mapping[str, float]) -> None:
-        """A step is done; ``milliseconds`` are those of its phases on this worker."""
+    def step(
+        self, batch: Batch, *, loss: float, lr: float, compression_error: float, milliseconds: Mapping[str, float]
+    ) -> None:
+        """A step is done; ``milliseconds`` are those of its phases on this worker.
+
+        ``compression_error`` is the norm of what the sum of its gradients left out, relative to that of what was due.
+        """
 
     @abstractmethod
     def evaluation(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -34,7 +39,9 @@ class Record(ABC):
 class Silence(Record):
     """The record of the ranks that do not record."""
 
-    def step(self, batch: Batch, *, loss: float, lr: float, milliseconds: Mapping[str, float]) -> None:
+    def step(
+        self, batch: Batch, *, loss: float, lr: float, compression_error: float, milliseconds: Mapping[str, float]
+    ) -> None:
         """Nothing."""
 
     def evaluation(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -54,7 +61,9 @@ class RunRecord(Record):
         self._file = run_dir / "metrics.jsonl"
         keep_until(self._file, first)
 
-    def step(self, batch: Batch, *, loss: float, lr: float, milliseconds: Mapping[str, float]) -> None:
+    def step(
+        self, batch: Batch, *, loss: float, lr: float, compression_error: float, milliseconds: Mapping[str, float]
+    ) -> None:
         """Count the step; write it down and show it if its turn has come."""
         times = {phase: milliseconds.get(phase, 0.0) for phase in PHASES}
         total = max(sum(times.values()), 1e-9)
@@ -72,6 +81,7 @@ class RunRecord(Record):
                     "samples": batch.samples,
                     "loss": loss,
                     "lr": lr,
+                    "compression_error": compression_error,
                     "samples_per_second": rate,
                     "step_ms": times,
                 }

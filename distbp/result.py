@@ -28,6 +28,8 @@ def conditions(request: Request, module: nn.Module, comm: Communicator) -> dict[
         "workload": request.workload["name"],
         "engine": request.engine.name,
         "reduction": request.reduction.name,
+        "compression": request.reduction.compression,
+        "bits_depend_on_workers": request.reduction.name != "ordered",
         "shards": request.shards,
         "threads": torch.get_num_threads(),
         "device": device_name(comm.device),

@@ -32,6 +32,7 @@ def _expanded(path: str) -> str:
 Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Seconds = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
+Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 Rounds = Annotated[int, Field(ge=2, le=2**31 - 1)]  # a spread needs two
 SumBytes = Annotated[int, Field(ge=4096, le=2**31 - 1)]
 No = Annotated[Literal[False], Field(json_schema_extra={"const": "false"})]  # as it is typed
@@ -64,7 +65,9 @@ class Reduction(Section):
 
     name: Literal["ordered", "library"]
     bucket_bytes: Count
-    compression: Literal["none"]
+    compression: Literal["none", "bf16", "fp16", "int8", "powersgd", "topk"]
+    rank: Count
+    fraction: Share
 
 
 class Data(Section):
@@ -205,6 +208,8 @@ def _check_together(request: Request, known: list[str]) -> None:
         )
     if request.engine.name == "autograd" and request.engine.fallback != "none":
         raise RequestError("engine.fallback", request.engine.fallback, "only engine=manual has one")
+    if request.reduction.name == "library" and request.reduction.compression != "none":
+        raise RequestError("reduction.compression", request.reduction.compression, "only reduction=ordered has one")
     if request.resume == "latest" and request.run_dir is None:
         raise RequestError("resume", "latest", "run_dir=PATH is needed with it, to say of which run")
     if request.resume_allow and request.resume is None:

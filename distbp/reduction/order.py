@@ -1,7 +1,9 @@
 """Two orders in which the workers' gradients become one sum: the program's own, or the library's."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor
 
 from distbp.comm.base import Communicator, Name
 from distbp.comm.window import Window, zeros
@@ -16,6 +18,9 @@ class Order(ABC):
 
     name: str
 
+    error = 0.0
+    """The norm of what the last sum left out, relative to that of what was due; 0 where nothing is left out."""
+
     @abstractmethod
     def reduce(self, buckets: Sequence[Bucket], present: tuple[bool, ...], comm: Communicator, *, step: int) -> None:
         """Leave the sum over all present parts, on every worker, in slot 0 of each bucket.
@@ -23,6 +28,16 @@ class Order(ABC):
         The slots of a bucket hold the sums of this worker's subtrees, from left to right; there is at least one slot,
         whose content counts for nothing if this worker has no part.
         """
+
+    def take(self, part: int, buffers: Sequence[Tensor], count: Tensor) -> None:  # noqa: B027 - most sums are enough
+        """Part ``part`` of this worker has left its gradient, over ``count`` examples, in the buffers of a slot."""
+
+    def state(self) -> dict[str, Tensor]:
+        """What it remembers from step to step, by name; all of it on rank 0, until the next sum. Collective."""
+        return {}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:  # noqa: B027 - most remember nothing
+        """Go on from a saved ``state``, on whatever number of workers."""
 
     def allocate(self, size: int, comm: Communicator, *, name: Name) -> Window:  # noqa: ARG002 - nobody need agree
         """``size`` bytes of memory for a slot."""

@@ -1,8 +1,9 @@
 """Checkpoints: whole tensors under the module's own names, with their checksums, written so that none is ever half.
 
 ``checkpoints/step-00000060/`` holds ``model.safetensors`` (``torch``'s plain ``load_state_dict`` takes it),
-``optimizer.safetensors`` and ``checkpoint.json``: where the run stood, what was asked for, and the sha256 of each
-tensor. It is written under another name, synced, and renamed.
+``optimizer.safetensors``, ``reduction.safetensors`` where sums are compressed (what has not been sent yet), and
+``checkpoint.json``: where the run stood, what was asked for, and the sha256 of each tensor. It is written under another
+name, synced, and renamed.
 """
 
 import json
@@ -10,7 +11,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ class Checkpoint:
     config: Mapping[str, Any]
     model: Mapping[str, Tensor]
     optimizer: Mapping[str, Tensor]
+    reduction: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def save(checkpoint: Checkpoint, folder: Path, *, keep: int) -> Path:
@@ -45,6 +47,8 @@ def save(checkpoint: Checkpoint, folder: Path, *, keep: int) -> Path:
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     tensors = {"model": checkpoint.model, "optimizer": checkpoint.optimizer}
+    if checkpoint.reduction:
+        tensors["reduction"] = checkpoint.reduction
     for name, values in tensors.items():
         # Tied and flat parameters share memory, which the format does not allow: each tensor is copied out.
         save_file(
@@ -73,8 +77,8 @@ def load(path: Path) -> Checkpoint:
     """The checkpoint at ``path``, every tensor checked against its sha256."""
     manifest = manifest_of(path)
     tensors = {name: checked(path / file_of(name), sums) for name, sums in manifest["sha256"].items()}
-    position = {key: manifest[key] for key in ("step", "epoch", "batch")}
-    return Checkpoint(**position, config=manifest["config"], model=tensors["model"], optimizer=tensors["optimizer"])
+    position = {key: manifest[key] for key in ("step", "epoch", "batch", "config")}
+    return Checkpoint(**position | tensors)
 
 
 def manifest_of(path: Path) -> dict[str, Any]:
@@ -100,7 +104,7 @@ def well_formed(manifest: Any) -> bool:
         and manifest["format"] == FORMAT
         and min(manifest["step"], manifest["epoch"], manifest["batch"]) >= 0
         and {"shards", "threads", "optimizer"} <= manifest["config"].keys()
-        and manifest["sha256"].keys() == {"model", "optimizer"}
+        and {"model", "optimizer"} <= manifest["sha256"].keys() <= {"model", "optimizer", "reduction"}
         and all(isinstance(sums, dict) for sums in manifest["sha256"].values())
     )
 

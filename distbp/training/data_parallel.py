@@ -15,6 +15,9 @@ from distbp.engines.autograd import AutogradEngine
 from distbp.engines.base import Destination, Engine, Loss
 from distbp.engines.manual import ManualEngine
 from distbp.errors import RequestError, nearest
+from distbp.reduction.compression.base import Make
+from distbp.reduction.compression.choice import choices
+from distbp.reduction.compression.compressed import Compressed
 from distbp.reduction.layout import adopt, plan
 from distbp.reduction.order import Library, Order, Ordered
 from distbp.reduction.reducer import Reducer, Slot, exact_rows
@@ -34,10 +37,14 @@ START = Name(0, "start")
 
 @dataclass(frozen=True)
 class Totals:
-    """Sums over the global batch; the mean loss is ``loss_sum / count``."""
+    """Sums over the global batch; the mean loss is ``loss_sum / count``.
+
+    ``compression_error`` is the norm of what was left out of the gradients' sum, relative to that of what was due.
+    """
 
     loss_sum: float
     count: float
+    compression_error: float = 0.0
 
     @property
     def loss(self) -> float:
@@ -70,6 +77,7 @@ class DataParallel:
         *,
         engine: str | Engine = "manual",
         reduction: str | Order = "ordered",
+        compression: str | Make = "none",
         comm: Communicator | None = None,
         bucket_bytes: int = BUCKET_BYTES,
         micro_batches: int = 1,
@@ -86,6 +94,9 @@ class DataParallel:
         self.seed = seed
         self.step = 0
         self._order = reduction if isinstance(reduction, Order) else one_of("reduction", reduction, ORDERS)()
+        self._make = one_of("compression", compression, choices()) if isinstance(compression, str) else compression
+        if self._make and not isinstance(self._order, Ordered):
+            raise RequestError("compression", compression, "only reduction=ordered has one")
         self._reducer: Reducer | None = None
         self._rows = RowReducer({}, self.comm)
         self._destinations: dict[Slot, tuple[Destination, Destination]] = {}
@@ -153,6 +164,8 @@ class DataParallel:
             plan(tensors, bucket_bytes=self.bucket_bytes, size=self.comm.size)
             for tensors in (emitted, self._buffers.floats.items())
         )
+        if self._make:
+            self._order = Compressed(self._make, self.layouts, self.comm)
         self._reducer = Reducer(self.layouts + moving, self.comm, self._order)
         self.flat_parameters = [layout.allocate(self.comm.device) for layout in self.layouts]
         for layout, flat, gradient in zip(self.layouts, self.flat_parameters, self.flat_gradients, strict=True):
@@ -178,7 +191,7 @@ class DataParallel:
         exact_rows(rows, self.comm, name=Name(step, "reduce"))
         self._buffers.move(self.reducer.total, rows[:, 2].tolist(), self.comm, step=step)
         loss_sum, count, _ = rows.sum(dim=0).tolist()
-        return Totals(loss_sum, count)
+        return Totals(loss_sum, count, self._order.error)
 
     def close(self) -> None:
         """Leave the world in order; every worker closes."""
@@ -197,6 +210,7 @@ class DataParallel:
             row[1] += outcome.count
             self._buffers.note(outcome, slot, part=part.index, piece=number, pieces=len(cut))
             self._rows.note(part.index, outcome.rows)
+        self._order.take(part.index, slot.buffers, row[1])
 
     def _destination(self, slot: Slot, *, add: bool) -> Destination:
         if slot not in self._destinations:

@@ -1,11 +1,12 @@
 """The training loop: batches in, steps, evaluations and checkpoints out."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from torch import Tensor
 from torch.optim import Optimizer
 
 from distbp.data.loader import Batch, Loader
@@ -90,7 +91,13 @@ class Trainer:
             update(self.optimizer, lr=lr, count=totals.count)
         self.position = batch.step + 1
         self.clock.at(self.position, "data")
-        self.record.step(batch, loss=totals.loss, lr=lr, milliseconds=self.clock.take())
+        self.record.step(
+            batch,
+            loss=totals.loss,
+            lr=lr,
+            compression_error=totals.compression_error,
+            milliseconds=self.clock.take(),
+        )
         if self.plan.checkpoint_every and self.position % self.plan.checkpoint_every == 0:
             self.save()
 
@@ -121,18 +128,21 @@ class Trainer:
     def save(self) -> None:
         """A checkpoint of this moment, written by rank 0, unless it has one."""
         self.clock.at(self.position, "checkpoint")
-        if self.parallel.comm.rank == 0 and self._saved != self.position:
+        if self._saved != self.position:
             self._saved = self.position
-            save(self.checkpoint(), self.run_dir / "checkpoints", keep=self.plan.keep)
+            reduction = self.parallel.reducer.order.state()
+            if self.parallel.comm.rank == 0:
+                save(self.checkpoint(reduction), self.run_dir / "checkpoints", keep=self.plan.keep)
         self.clock.at(self.position, "data")
 
-    def checkpoint(self) -> Checkpoint:
-        """The run as it stands."""
+    def checkpoint(self, reduction: Mapping[str, Tensor]) -> Checkpoint:
+        """The run as it stands; ``reduction`` is what the sums remember."""
         epoch, batch = divmod(self.position, self.loader.steps_per_epoch)
         state = by_name(self.optimizer, self.parallel.flat_parameters, self.parallel.layouts)
         for rows in self.parallel.touched_rows:
             state |= rows.by_name(self.optimizer)
-        return Checkpoint(self.position, epoch, batch, self.plan.config, self.workload.module.state_dict(), state)
+        model = self.workload.module.state_dict()
+        return Checkpoint(self.position, epoch, batch, self.plan.config, model, state, reduction)
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint, on whatever number of workers. RequestError if it is not of this module."""
@@ -141,6 +151,8 @@ class Trainer:
             restore(checkpoint.optimizer, self.optimizer, self.parallel.flat_parameters, self.parallel.layouts)
             for rows in self.parallel.touched_rows:
                 rows.restore(checkpoint.optimizer, self.optimizer)
+        if all(checkpoint.config.get(key) == self.plan.config.get(key) for key in ("reduction", "shards")):
+            self.parallel.reducer.order.restore(checkpoint.reduction)
         if self.parallel.comm.rank == 0:
             discard_after(checkpoint.step, self.run_dir / "checkpoints")
         self.position = self._saved = checkpoint.step
