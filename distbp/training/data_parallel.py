@@ -1,6 +1,7 @@
 """One data-parallel step: every worker's gradients of its own parts, and their sum on every worker."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any, TypeVar
@@ -9,18 +10,20 @@ import torch
 from torch import Tensor, nn
 
 from distbp.comm.base import Communicator, Name
-from distbp.data.order import key
+from distbp.data.order import key, leaves
 from distbp.data.part import Part, pieces
 from distbp.engines.autograd import AutogradEngine
 from distbp.engines.base import Destination, Engine, Loss
 from distbp.engines.manual import ManualEngine
-from distbp.errors import RequestError, nearest
+from distbp.errors import JobError, RequestError, nearest
 from distbp.reduction.layout import adopt, plan
 from distbp.reduction.order import Library, Order, Ordered
 from distbp.reduction.reducer import Reducer, Slot, exact_rows
 from distbp.training.clock import Clock
+from distbp.training.finite import blame, finite, first_broken, share
 from distbp.training.joining import join_world
 from distbp.training.moving_buffers import MovingBuffers
+from distbp.training.weight_guard import EVERY, WeightGuard
 
 ENGINES: Mapping[str, type[Engine]] = {"manual": ManualEngine, "autograd": AutogradEngine}
 ORDERS: Mapping[str, type[Order]] = {"ordered": Ordered, "library": Library}
@@ -31,10 +34,14 @@ START = Name(0, "start")
 
 @dataclass(frozen=True)
 class Totals:
-    """Sums over the global batch; the mean loss is ``loss_sum / count``."""
+    """Sums over the global batch; the mean loss is ``loss_sum / count``.
+
+    ``finite`` says whether the loss and every gradient are numbers: the same on every worker.
+    """
 
     loss_sum: float
     count: float
+    finite: bool = True
 
     @property
     def loss(self) -> float:
@@ -54,6 +61,7 @@ class DataParallel:
             loss = step(inputs, target)
             optimizer.step()
 
+    Every ``guard_every`` steps (None: never) the workers compare their weights, and a worker that has drifted is named.
     Without ``comm`` it joins the world that launched the process, or a world of one. Every worker calls it equally
     often; a worker that has nothing left gives a part of no examples.
     """
@@ -70,6 +78,7 @@ class DataParallel:
         micro_batches: int = 1,
         min_part: int = 1,
         seed: int = 0,
+        guard_every: int | None = EVERY,
     ) -> None:
         self.module = module
         self.engine = engine if isinstance(engine, Engine) else one_of("engine", engine, ENGINES)(module, loss)
@@ -83,6 +92,7 @@ class DataParallel:
         self._order = reduction if isinstance(reduction, Order) else one_of("reduction", reduction, ORDERS)()
         self._reducer: Reducer | None = None
         self._destinations: dict[Slot, tuple[Destination, Destination]] = {}
+        self.guard = WeightGuard(module, self.comm, every=guard_every)
         refuse_unlike(module, self.comm)
         for tensor in (*module.parameters(), *module.buffers()):
             from_rank_0(tensor.detach(), self.comm)
@@ -142,21 +152,53 @@ class DataParallel:
 
         ``parts`` are this worker's, ``present`` says which parts there are in the global batch.
         """
-        by_leaf = {part.index: part for part in parts}
-        rows = torch.zeros(len(present), 3, dtype=torch.float64, device=self.comm.device)
+        self.guard.look(step)
         self.reducer.reserve(present, step=step)
         self.clock.at(step, "compute")
-        self.reducer.sum_own(present, lambda leaf, slot: self._fill(by_leaf[leaf], slot, rows[leaf]))
+        rows = self._own(parts, present)
         self.clock.at(step, "reduce")
         self.reducer.sum_all(present, step=step)
+        broken = not all(finite(share(gradient, self.comm)) for gradient in self.flat_gradients)
+        rows[leaves(len(present), self.comm.size, self.comm.rank)[0], 3] = broken
         exact_rows(rows, self.comm, name=Name(step, "reduce"))
         self._buffers.move(self.reducer.total, rows[:, 2].tolist(), self.comm, step=step)
-        loss_sum, count, _ = rows.sum(dim=0).tolist()
-        return Totals(loss_sum, count)
+        loss_sum, count, _, broken = rows.sum(dim=0).tolist()
+        return Totals(loss_sum, count, finite=not broken and math.isfinite(loss_sum))
+
+    def blame(self, parts: Sequence[Part], present: tuple[bool, ...], *, step: int) -> JobError:
+        """Whose numbers are none in a step whose totals are not finite: its gradients are computed once more.
+
+        Collective; the weights must be those of the step.
+        """
+        total = first_broken(self.reducer.total.views, self.engine.emissions)
+        names: list[str | None] = []
+
+        def look(slot: Slot) -> None:
+            names.append(first_broken(slot.views, self.engine.emissions))
+
+        loss = self._own(parts, present, look=look)[:, 0].sum().item()
+        return blame(loss, next(filter(None, names), None), total, self.comm, step=step)
 
     def close(self) -> None:
         """Leave the world in order; every worker closes."""
         self.comm.close()
+
+    def _own(
+        self, parts: Sequence[Part], present: tuple[bool, ...], *, look: Callable[[Slot], object] = lambda _slot: None
+    ) -> Tensor:
+        """This worker's parts, each to its slot, which ``look`` is shown before it is added to others.   -> (V, 4).
+
+        The row of a part has the sum of its loss, its count, whether it has samples, and a place for what is found out.
+        """
+        by_leaf = {part.index: part for part in parts}
+        rows = torch.zeros(len(present), 4, dtype=torch.float64, device=self.comm.device)
+
+        def fill(leaf: int, slot: Slot) -> None:
+            self._fill(by_leaf[leaf], slot, rows[leaf])
+            look(slot)
+
+        self.reducer.sum_own(present, fill)
+        return rows
 
     def _fill(self, part: Part, slot: Slot, row: Tensor) -> None:
         """One part, micro-batch by micro-batch: gradients and buffer changes to its slot.
@@ -178,14 +220,22 @@ class DataParallel:
 
 
 def refuse_unlike(module: nn.Module, comm: Communicator) -> None:
-    """RequestError, on every worker, if some worker's module has other parameters or buffers than rank 0's."""
+    """RequestError, on every worker, if some worker's module has other parameters or buffers than rank 0's.
+
+    A parameter that is frozen is another than one that is not.
+    """
     tensors = (*module.named_parameters(), *module.named_buffers())
-    mine = [f"{name} {tuple(tensor.shape)} {tensor.dtype}" for name, tensor in tensors]
+    mine = [f"{name} {tuple(x.shape)} {x.dtype}{' frozen' * frozen(x)}" for name, x in tensors]
     first, *others = comm.gather_json(mine, name=START)
     for rank, theirs in enumerate(others, start=1):
         if theirs != first:
             expected, found = next(pair for pair in zip_longest(first, theirs) if pair[0] != pair[1])
             raise RequestError("module", f"{found} on rank {rank}", f"{expected} is allowed, as on rank 0")
+
+
+def frozen(tensor: Tensor) -> bool:
+    """Whether it is a parameter that is not trained."""
+    return isinstance(tensor, nn.Parameter) and not tensor.requires_grad
 
 
 def from_rank_0(tensor: Tensor, comm: Communicator) -> None:
