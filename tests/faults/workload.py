@@ -44,9 +44,8 @@ class Faulty(Split):
         return len(self.split)
 
     def batch(self, samples, draws):
-        if (
-            self.fault in FAULTS and self.calls == self.step + 2 and this_rank() == self.rank
-        ):  # the first were for the example and the fingerprint
+        due = self.calls == self.step + 2  # the first calls were for the example and for the fingerprint
+        if due and self.fault in FAULTS and this_rank() == self.rank:
             FAULTS[self.fault](self.module)
         self.calls += 1
         time.sleep(0.02)

@@ -3,7 +3,10 @@
 In most of these faults the libraries would sum what does not belong together, or wait for ever.
 """
 
+import os
 import re
+import subprocess
+import sys
 import time
 
 import pytest
@@ -11,6 +14,7 @@ import pytest
 from tests.launch.start import Run, command
 from tests.launch.test_it_ends import messages, until_step
 
+CLEAN = 200  # runs
 TIMEOUT = 2.0  # s, comm.timeout
 START = 40.0  # s, for the processes to start on a busy machine
 STEP = 5
@@ -29,13 +33,17 @@ FAULTS = {  # what is said after "rank R "
 }
 BEFORE = {
     "freeze": r"module=4.weight \(10, 32\) torch.float32 frozen on rank {rank}: 4.weight \(10, 32\) torch.float32 is",
-    "other_data": r"rank {rank} failed at step 0 in phase start: its training data.sha256 is \w+, that of rank 0 is \w+",
+    "other_data": r"rank {rank} failed at step 0 in phase start: its training data.sha256 is \w+, that of rank 0 is ",
 }
-SOME = [("mpirun", 3, fault, 1) for fault in FAULTS] + [
+SOME = [
+    ("mpirun", 3, "skip_sum", 1),
     ("torchrun", 2, "other_order", 0),
-    ("torchrun", 2, "skip_sum", 0),
+    ("mpirun", 2, "other_shape", 0),
+    ("mpirun", 3, "other_dtype", 2),
     ("mpirun", 2, "freeze", 1),
-    ("mpirun", 2, "other_data", 1),
+    ("mpirun", 3, "flip", 1),
+    ("mpirun", 2, "not_a_number", 1),
+    ("mpirun", 2, "stop", 1),
 ]
 ALL = [
     (launcher, size, fault, rank)
@@ -55,7 +63,10 @@ def settings(folder, *overrides):
 
 
 def named(folder, launcher, size, fault, rank):
-    """Start, wait until the fault has happened, and require one line that names it, and no process left."""
+    """Start, wait until the fault has happened, and require one line that names it, and no process left.
+
+    The seconds that it took.
+    """
     words = settings(folder, f"workload.fault={fault}", f"workload.rank={rank}", f"workload.step={STEP}")
     run = Run(command(launcher, size, *words))
     try:
@@ -74,19 +85,36 @@ def named(folder, launcher, size, fault, rank):
     if fault == "flip" and size == 2:  # nothing tells which of the two it was
         expected = f"rank 1 {FAULTS['flip']} is not that of rank 0"
     assert re.search(expected, message), message
-    return took, run.stderr
+    return took
 
 
 @pytest.mark.parametrize(("launcher", "size", "fault", "rank"), SOME)
 def test_a_worker_that_differs_is_named(tmp_path, launcher, size, fault, rank):
-    took, said = named(tmp_path / "run", launcher, size, fault, rank)
-    print(f"{launcher} x {size}, {fault} on rank {rank}: {took:.1f} s")
-    if fault == "sleep":
-        assert "in sleep" in said, "the stack of the rank that others wait for"
+    named(tmp_path / "run", launcher, size, fault, rank)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize(("launcher", "size", "fault", "rank"), ALL)
 def test_every_fault_on_every_rank(tmp_path, launcher, size, fault, rank):
-    took, _ = named(tmp_path / "run", launcher, size, fault, rank)
+    took = named(tmp_path / "run", launcher, size, fault, rank)
     print(f"{launcher} x {size}, {fault} on rank {rank}: {took:.1f} s")
+    assert fault in BEFORE or took < TIMEOUT + 1
+
+
+@pytest.mark.long
+@pytest.mark.timeout(7200)
+def test_a_slow_machine_gives_no_false_alarm(tmp_path):
+    """Workers that get the processor after everybody else, beside as many busy loops as there are cores."""
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
+    try:
+        for number in range(CLEAN):
+            launcher, size = (("mpirun", 2), ("mpirun", 3), ("torchrun", 2))[number % 3]
+            words = settings(tmp_path / str(number), "steps=40", "comm.timeout=60", "checkpoint.every=10")
+            run = Run(["nice", "-n", "19", *command(launcher, size, *words)])
+            assert run.wait(300) == 0, run.stderr
+            assert not messages(run.stderr)
+            run.end()
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
