@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 from distbp.comm.base import Communicator, Name
 from distbp.errors import JobError, RequestError
+from distbp.schema import leaves
 
 T = TypeVar("T")
 START = Name(0, "start")
@@ -30,11 +31,12 @@ def agreed(comm: Communicator, build: Callable[[], T]) -> T:
 def same_everywhere(comm: Communicator, conditions: Mapping[str, Any]) -> None:
     """Raise JobError, on every worker, if some worker's conditions are not rank 0's. Collective.
 
-    ``conditions`` is all that the bits of a result depend on besides the samples, and that JSON can hold.
+    ``conditions`` is what the bits of a result depend on, as JSON can hold it, nested or not.
     """
-    everyone = comm.gather_json(dict(conditions), name=START)
+    everyone = comm.gather_json(dict(leaves(conditions)), name=START)
     for rank, theirs in enumerate(everyone):
-        for key, expected in everyone[0].items():
-            if theirs[key] != expected:
-                cause = f"its {key} is {theirs[key]}, that of rank 0 is {expected}: the ranks must be alike"
+        for key in everyone[0] | theirs:
+            expected, found = everyone[0].get(key), theirs.get(key)
+            if found != expected:
+                cause = f"its {key} is {found}, that of rank 0 is {expected}: the ranks must be alike"
                 raise JobError(cause, rank=rank, step=0, phase="start")

@@ -3,9 +3,11 @@
 Both carry one line for the user. The exit code belongs to the class, so that every launcher answers alike.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 class DistbpError(Exception):
@@ -61,3 +63,10 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name closest in spelling to ``name``, or None if none is close."""
     close = get_close_matches(name, list(known), n=1, cutoff=0.5)
     return close[0] if close else None
+
+
+def one_of(key: str, name: str, choices: Mapping[str, T]) -> T:
+    """The choice of this name."""
+    if name not in choices:
+        raise RequestError(key, name, f"one of {', '.join(choices)} is allowed", nearest=nearest(name, choices))
+    return choices[name]

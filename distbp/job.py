@@ -13,6 +13,7 @@ from distbp import run_directory
 from distbp.agreement import agreed, same_everywhere
 from distbp.comm.base import Communicator, Name
 from distbp.config import as_yaml, build
+from distbp.data.fingerprint import fingerprint
 from distbp.data.loader import Loader
 from distbp.data.split import Split
 from distbp.display import display
@@ -29,6 +30,7 @@ from distbp.schema import Request
 from distbp.training.checkpoint import Checkpoint
 from distbp.training.checkpoint import fill as fill_module
 from distbp.training.data_parallel import DataParallel
+from distbp.training.digest import digest
 from distbp.training.evaluation import evaluate as evaluate_split
 from distbp.training.trainer import Plan, Trainer
 from distbp.workloads.base import Workload
@@ -57,7 +59,7 @@ def train(request: Request, comm: Communicator, console: Console) -> dict[str, A
             run_directory.remove(run_dir)
         raise
     alike = conditions(request, workload.module, comm)
-    same_everywhere(comm, alike)
+    same_everywhere(comm, alike | origins(request, workload, split, checkpoint))
     optimizer, schedule = build(request.optimizer, parameters=parallel.updated), build(request.schedule)
     trainer = Trainer(
         workload,
@@ -82,6 +84,17 @@ def train(request: Request, comm: Communicator, console: Console) -> dict[str, A
         write_json(run_dir / "result.json", result)
     show(result, console)
     return result
+
+
+def origins(request: Request, workload: Workload, split: Split, checkpoint: Checkpoint | None) -> dict[str, Any]:
+    """What a run begins with besides its conditions: each worker may have read it from a disk of its own."""
+    state = {**checkpoint.model, **checkpoint.optimizer} if checkpoint else {}
+    return {
+        "configuration": request.model_dump(mode="json"),
+        "training data": fingerprint(workload.training),
+        "evaluated data": fingerprint(split),
+        "checkpoint": {"step": checkpoint.step, "sha256": digest(state)} if checkpoint else None,
+    }
 
 
 def evaluate(request: Request, comm: Communicator, _console: Console) -> dict[str, Any]:
@@ -167,6 +180,7 @@ def data_parallel(request: Request, workload: Workload, loader: Loader, comm: Co
         micro_batches=request.micro_batches,
         min_part=workload.min_part,
         seed=request.seed,
+        guard_every=request.guards.every,
     )
     parallel.prepare(loader.example())
     return parallel

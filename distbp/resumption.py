@@ -11,7 +11,7 @@ from distbp.training.checkpoint import Checkpoint, find, load, saved
 
 FREE = (
     "workers", "comm", "device", "threads", "run_dir", "log", "checkpoint", "epochs", "steps", "engine", "evaluate",
-    "resume", "resume_allow", "overrides", "output", "data.cache", "bench",
+    "resume", "resume_allow", "overrides", "output", "data.cache", "bench", "guards",
 )  # fmt: skip
 """Keys that may change between a run and its continuation. Where ``engine``, ``device``, ``threads`` or ``epochs`` do,
 the bits do, too."""

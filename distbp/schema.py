@@ -91,6 +91,12 @@ class Evaluate(Section):
     split: str
 
 
+class Guards(Section):
+    """When the workers compare their weights."""
+
+    every: Count | None
+
+
 class Log(Section):
     """What a run writes down."""
 
@@ -128,6 +134,7 @@ class Request(Section):
     resume: Literal["latest"] | PathText | None
     resume_allow: tuple[str, ...]
     evaluate: Evaluate
+    guards: Guards
     log: Log
     bench: Bench
     output: PathText | None

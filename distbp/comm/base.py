@@ -67,7 +67,7 @@ class Communicator(ABC):
 
     Every tensor is contiguous. Every rank issues the same collectives in the same order, with equal shapes and
     dtypes. Each collective is entered on the board before it begins, so that a rank that waits can be told from one
-    that never came.
+    that never came, and a rank that has entered another collective from the others.
     """
 
     kind: str
@@ -81,17 +81,17 @@ class Communicator(ABC):
 
     def all_reduce(self, tensor: Tensor, *, name: Name, op: Op = "sum") -> Work:
         """``x_r <- op_s x_s`` on every rank, in the library's own order of summation.   (n)->(n)."""
-        self.board.enter(name)
+        self.board.enter(name, f"all_reduce({op})", tensor.dtype, tensor.numel())
         return self._track(self._all_reduce(tensor, op))
 
     def reduce_scatter(self, output: Tensor, tensor: Tensor, *, name: Name, op: Op = "sum") -> Work:
         """``y_r = op_s x_s[r]``: block r of the reduced tensor.   (N n)->(n)."""
-        self.board.enter(name)
+        self.board.enter(name, f"reduce_scatter({op})", output.dtype, output.numel())
         return self._track(self._reduce_scatter(output, tensor, op))
 
     def all_gather(self, output: Tensor, tensor: Tensor, *, name: Name) -> Work:
         """``y_r[s] = x_s``: every rank's block, in order of rank.   (n)->(N n)."""
-        self.board.enter(name)
+        self.board.enter(name, "all_gather", tensor.dtype, tensor.numel())
         return self._track(self._all_gather(output, tensor))
 
     def all_to_all(
@@ -101,17 +101,17 @@ class Communicator(ABC):
 
         ``tensor`` holds ``sent[s]`` elements for each rank s, ``output`` receives ``received[s]`` from it.
         """
-        self.board.enter(name)
+        self.board.enter(name, "all_to_all", tensor.dtype)
         return self._track(self._all_to_all(output, tensor, received, sent))
 
     def broadcast(self, tensor: Tensor, *, name: Name, root: int = 0) -> Work:
         """``x_r <- x_root`` on every rank.   (n)->(n)."""
-        self.board.enter(name)
+        self.board.enter(name, f"broadcast({root})", tensor.dtype, tensor.numel())
         return self._track(self._broadcast(tensor, root))
 
     def barrier(self, *, name: Name) -> None:
         """Return when every rank has entered."""
-        self.board.enter(name)
+        self.board.enter(name, "barrier")
         self._track(self._barrier()).wait()
 
     def allocate(self, size: int, *, name: Name) -> Window:  # noqa: ARG002 - it is for those who agree on it

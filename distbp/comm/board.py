@@ -15,11 +15,15 @@ from enum import IntEnum
 from pathlib import Path
 from typing import NamedTuple
 
+from distbp.comm.ledger import LEDGER_BYTES, Ledger, text
+from distbp.errors import JobError
+
 ROW = struct.Struct("=qqq24sqqqd")
 PID, STATE, STEP, BUCKET, COLLECTIVES, WAITING, SINCE = 0, 1, 2, 6, 7, 8, 9  # words of 8 bytes in a row
 LETTERS = slice(24, 48)  # bytes of a row: the phase
 ROW_BYTES = 128  # two cache lines: no two ranks write to one
 HEADER_BYTES = 128
+CLAIMED, ACCUSED = 0, 1  # bytes and words of the header: who speaks is chosen; the rank that shows its stack, from 1 on
 
 
 class State(IntEnum):
@@ -53,6 +57,8 @@ class Board:
         self._memory = memory
         self._descriptor = descriptor
         self._slots = {r: HEADER_BYTES + ROW_BYTES * i for i, r in enumerate(self.ranks)}
+        self._header = memoryview(memory)[:HEADER_BYTES].cast("q")
+        self.ledger = Ledger(memory, HEADER_BYTES + ROW_BYTES * len(self.ranks), rank, self.ranks)
         own = memoryview(memory)[self._slots[rank] : self._slots[rank] + ROW_BYTES]
         # Fields are stored one by one, each at once: a row packed in place would show zeros to who reads it meanwhile.
         self._words, self._times = own.cast("q"), own.cast("d")
@@ -66,14 +72,14 @@ class Board:
     @classmethod
     def private(cls) -> "Board":
         """A board of one row, for a rank that nobody watches."""
-        return cls(mmap.mmap(-1, HEADER_BYTES + ROW_BYTES), -1, 0, [0])
+        return cls(mmap.mmap(-1, size_of(1)), -1, 0, [0])
 
     @classmethod
     def create(cls, ranks: int) -> Path:
         """An empty board for ``ranks`` rows, as a file that the ranks open and then unlink."""
         shared = Path("/dev/shm")
         descriptor, path = tempfile.mkstemp(prefix="distbp-board-", dir=shared if os.access(shared, os.W_OK) else None)
-        os.ftruncate(descriptor, HEADER_BYTES + ROW_BYTES * ranks)
+        os.ftruncate(descriptor, size_of(ranks))
         os.close(descriptor)
         return Path(path)
 
@@ -91,18 +97,30 @@ class Board:
             self._phase = phase
             self._letters[:] = phase.encode()[:24].ljust(24, b"\0")
 
-    def enter(self, name: "tuple[int, str, int]") -> None:
-        """This rank enters the collective ``name``."""
-        self.at(name[0], name[1])
+    def enter(self, name: "tuple[int, str, int]", what: str, dtype: object = None, size: int | None = None) -> None:
+        """This rank enters the collective ``name``: ``what``, on ``size`` elements of ``dtype``, if that is for all."""
+        step, phase, bucket = name
+        self.at(step, phase)
         self._collectives += 1
-        self._words[BUCKET] = name[2]
+        self.ledger.write(self._collectives, step, text(what, dtype, size, phase, bucket))
+        self._words[BUCKET] = bucket
         self._words[COLLECTIVES] = self._collectives
         self._words[WAITING] = True  # last: whoever reads it reads since when, too
 
     def leave(self) -> None:
-        """The collective that this rank entered is complete."""
+        """The collective that this rank entered is complete. JobError where a rank has entered another instead."""
         self._words[WAITING] = False
         self._times[SINCE] = time.monotonic()
+        if number := self.ledger.unlike(self._collectives):
+            raise self.ledger.judge(number)
+
+    def dispute(self) -> JobError | None:
+        """Whether this rank and another have entered different collectives, and who is wrong."""
+        for rank in self.ranks:
+            entered = min(self._collectives, self.read(rank).collectives)
+            if rank != self.rank and (number := self.ledger.first_unlike(rank, entered)):
+                return self.ledger.judge(number)
+        return None
 
     def end(self, state: State) -> None:
         """This rank's last word."""
@@ -120,8 +138,22 @@ class Board:
             return True
         fcntl.lockf(self._descriptor, fcntl.LOCK_EX)
         try:
-            first = self._memory[0] == 0
-            self._memory[0] = 1
+            first = self._memory[CLAIMED] == 0
+            self._memory[CLAIMED] = 1
             return first
         finally:
             fcntl.lockf(self._descriptor, fcntl.LOCK_UN)
+
+    def accuse(self, rank: int) -> None:
+        """Ask ``rank``, for which others wait, to show where it is."""
+        self._header[ACCUSED] = rank + 1
+
+    @property
+    def accused(self) -> bool:
+        """Whether this rank is asked to show where it is."""
+        return self._header[ACCUSED] == self.rank + 1
+
+
+def size_of(ranks: int) -> int:
+    """The bytes of a board for so many ranks."""
+    return HEADER_BYTES + (ROW_BYTES + LEDGER_BYTES) * ranks

@@ -74,7 +74,7 @@ class ThreadCommunicator(Communicator):
         number, place = divmod(self.rank, len(self.group.nodes[0]))
         if not self.group.across:
             return Window.private(own, self)
-        self.board.enter(name)
+        self.board.enter(name, "allocate")
         with self._published(own) as places:
             blocks = tuple(places[rank][0] for rank in self.group.nodes[number])
         self.board.leave()

@@ -2,10 +2,12 @@
 
 The main thread may sit in a collective that will never complete, where no Python code of it runs. The watch looks
 around ten times a second: has the launcher gone, was this worker told to stop, is a peer on this node dead, has one
-failed, has a collective taken too long? Then it says so once for the node, with rank, step and phase, and exits.
+failed, has one entered another collective than this one, has a collective taken too long? Then it says so once for the
+node, with rank, step and phase, and exits. A rank for which others wait writes the stack of each of its threads first.
 """
 
 import ctypes
+import faulthandler
 import os
 import select
 import signal
@@ -68,7 +70,7 @@ class Watch:
     def end(self, error: JobError, *, detail: str = "") -> None:
         """This worker has failed: say so for the node, and exit. A peer's loss that caused it is the better news."""
         if self.board.read(self.board.rank).waiting:
-            self._await(self._lost)
+            self._await(self._unlike, self._lost)
         self._exit(error, detail=detail)
 
     def _look_around(self) -> None:
@@ -78,18 +80,22 @@ class Watch:
             self._exit(self._error(self.board.rank, f"its watch failed: {type(error).__name__}: {error}"))
 
     def _look_until_stopped(self) -> None:
+        shown = False
         while not self._stopped.is_set():
             ready, _, _ = select.select([self._wake], [], [], INTERVAL)
             if ready:
                 self._signalled(os.read(self._wake, 1)[0])
-            for look in (self._orphaned, self._lost, self._late):
+            if self.board.accused and not shown:
+                shown = True
+                faulthandler.dump_traceback(STDERR)
+            for look in (self._orphaned, self._unlike, self._lost, self._late):
                 error = look()
                 if error and not self._stopped.is_set():
                     self._exit(error)
 
     def _signalled(self, number: int) -> None:
         """A launcher that ends its workers has a reason, which is the better news; else this is a plain stop."""
-        self._await(self._orphaned, self._lost)
+        self._await(self._orphaned, self._unlike, self._lost)
         if not self._stopped.is_set():
             self.board.end(State.FINISHED)
             leave(128 + number)
@@ -109,6 +115,10 @@ class Watch:
         if self._its_stderr >= 0:
             os.dup2(self._its_stderr, STDERR)  # ours ended in a pipe to the launcher
         return self._error(self.board.rank, f"its launcher (process {self._parent}) is gone")
+
+    def _unlike(self) -> JobError | None:
+        """While this rank waits: the library may never come back, or fail where the rank that is wrong does not."""
+        return self.board.dispute() if self.board.read(self.board.rank).waiting else None
 
     def _lost(self) -> JobError | None:
         mine = self.board.read(self.board.rank)
@@ -130,6 +140,8 @@ class Watch:
         late = min(rows, key=lambda rank: rows[rank].collectives)
         if rows[late].collectives == mine.collectives:
             return self._error(self.board.rank, f"a collective took longer than comm.timeout={self.timeout:g} s")
+        self.board.accuse(late)
+        time.sleep(3 * INTERVAL)  # it writes where it is, unless it is stopped
         return self._error(late, f"it did not arrive within comm.timeout={self.timeout:g} s")
 
     def _error(self, rank: int, cause: str) -> JobError:

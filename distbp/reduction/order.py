@@ -70,7 +70,7 @@ class Ordered(Order):
         fence, board = buckets[0].window.fence, comm.board
         for bucket in buckets:
             name = Name(step, "reduce", bucket.number)
-            board.enter(name)
+            board.enter(name, "sum", bucket.slots[0].dtype, bucket.slots[0].numel())
             if bucket is buckets[0]:
                 fence()
             self._share(bucket, present).sum(self._exchange, name=name)

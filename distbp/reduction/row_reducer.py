@@ -43,6 +43,12 @@ class RowReducer:
         for name, found in rows.items():
             part[name] = part[name].plus(found) if name in part else found
 
+    def noted(self) -> dict[str, Tensor]:
+        """The values, (U, D), of all rows noted since the last sum, by table."""
+        parts = self._parts.values()
+        found = {name: [rows[name].values for rows in parts if name in rows] for name in self.tables}
+        return {name: torch.cat([none_of(self.tables[name]).values, *values]) for name, values in found.items()}
+
     def sum_all(self, present: tuple[bool, ...], *, step: int) -> None:
         """From every worker's parts to the sum over all parts, in ``total`` on every worker. Collective."""
         if not self.tables:

@@ -50,7 +50,8 @@ class Share:
             call(*operands)
         if self._across.size > 1:
             exchange.sum(self._roots, self._held, self._present, self._total, self._across, name=name)
-            self._across.board.enter(name)  # the messages have left the board, and the node has still to meet
+            # The messages have left the board, and the node has still to meet.
+            self._across.board.enter(name, "meeting")
         for call, operands in self._after:
             call(*operands)
 

@@ -1,20 +1,20 @@
 """One data-parallel step: every worker's gradients of its own parts, and their sum on every worker."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from distbp.comm.base import Communicator, Name
-from distbp.data.order import key
+from distbp.data.order import key, leaves
 from distbp.data.part import Part, pieces
 from distbp.engines.autograd import AutogradEngine
 from distbp.engines.base import Destination, Engine, Loss
 from distbp.engines.manual import ManualEngine
-from distbp.errors import RequestError, nearest
+from distbp.errors import JobError, RequestError, one_of
 from distbp.reduction.compression.base import Make
 from distbp.reduction.compression.choice import choices
 from distbp.reduction.compression.compressed import Compressed
@@ -24,15 +24,16 @@ from distbp.reduction.reducer import Reducer, Slot, exact_rows
 from distbp.reduction.row_reducer import RowReducer
 from distbp.rows import Rows
 from distbp.training.clock import Clock
+from distbp.training.finite import blame, finite, first_broken, share
 from distbp.training.joining import join_world
+from distbp.training.likeness import START, from_rank_0, refuse_unlike
 from distbp.training.moving_buffers import MovingBuffers
 from distbp.training.touched_rows import TouchedRows
+from distbp.training.weight_guard import EVERY, WeightGuard
 
 ENGINES: Mapping[str, type[Engine]] = {"manual": ManualEngine, "autograd": AutogradEngine}
 ORDERS: Mapping[str, type[Order]] = {"ordered": Ordered, "library": Library}
-T = TypeVar("T")
 BUCKET_BYTES = 25 * 2**20
-START = Name(0, "start")
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,13 @@ class Totals:
     """Sums over the global batch; the mean loss is ``loss_sum / count``.
 
     ``compression_error`` is the norm of what was left out of the gradients' sum, relative to that of what was due.
+    ``finite`` says whether the loss and every gradient are numbers: the same on every worker.
     """
 
     loss_sum: float
     count: float
     compression_error: float = 0.0
+    finite: bool = True
 
     @property
     def loss(self) -> float:
@@ -66,6 +69,7 @@ class DataParallel:
 
     The gradient of an embedding's table that is marked ``sparse=True`` is a sparse tensor, as torch's own is.
 
+    Every ``guard_every`` steps (None: never) the workers compare their weights, and a worker that has drifted is named.
     Without ``comm`` it joins the world that launched the process, or a world of one. Every worker calls it equally
     often; a worker that has nothing left gives a part of no examples.
     """
@@ -83,6 +87,7 @@ class DataParallel:
         micro_batches: int = 1,
         min_part: int = 1,
         seed: int = 0,
+        guard_every: int | None = EVERY,
     ) -> None:
         self.module = module
         self.engine = engine if isinstance(engine, Engine) else one_of("engine", engine, ENGINES)(module, loss)
@@ -100,6 +105,7 @@ class DataParallel:
         self._reducer: Reducer | None = None
         self._rows = RowReducer({}, self.comm)
         self._destinations: dict[Slot, tuple[Destination, Destination]] = {}
+        self.guard = WeightGuard(module, self.comm, every=guard_every)
         refuse_unlike(module, self.comm)
         for tensor in (*module.parameters(), *module.buffers()):
             from_rank_0(tensor.detach(), self.comm)
@@ -180,22 +186,57 @@ class DataParallel:
         ``parts`` are this worker's, ``present`` says which parts there are in the global batch. The gradients of
         sparse tables are in ``row_gradients``.
         """
-        by_leaf = {part.index: part for part in parts}
-        rows = torch.zeros(len(present), 3, dtype=torch.float64, device=self.comm.device)
+        self.guard.look(step)
         self.reducer.reserve(present, step=step)
         self.clock.at(step, "compute")
-        self.reducer.sum_own(present, lambda leaf, slot: self._fill(by_leaf[leaf], slot, rows[leaf]))
+        rows = self._own(parts, present)
         self.clock.at(step, "reduce")
         self.reducer.sum_all(present, step=step)
         self._rows.sum_all(present, step=step)
+        summed = [*(share(g, self.comm) for g in self.flat_gradients), *(r.values for r in self.row_gradients.values())]
+        broken = not all(map(finite, summed))
+        rows[leaves(len(present), self.comm.size, self.comm.rank)[0], 3] = broken
         exact_rows(rows, self.comm, name=Name(step, "reduce"))
         self._buffers.move(self.reducer.total, rows[:, 2].tolist(), self.comm, step=step)
-        loss_sum, count, _ = rows.sum(dim=0).tolist()
-        return Totals(loss_sum, count, self._order.error)
+        loss_sum, count, _, broken = rows.sum(dim=0).tolist()
+        return Totals(loss_sum, count, self._order.error, finite=not broken and math.isfinite(loss_sum))
+
+    def blame(self, parts: Sequence[Part], present: tuple[bool, ...], *, step: int) -> JobError:
+        """Whose numbers are none in a step whose totals are not finite: its gradients are computed once more.
+
+        Collective; the weights must be those of the step.
+        """
+        tables = {name: rows.values for name, rows in self.row_gradients.items()}
+        total = first_broken({**self.reducer.total.views, **tables}, [*self.engine.emissions, *tables])
+        names: list[str | None] = []
+
+        def look(slot: Slot) -> None:
+            names.append(first_broken(slot.views, self.engine.emissions))
+
+        loss = self._own(parts, present, look=look)[:, 0].sum().item()
+        names.append(first_broken(self._rows.noted(), [*tables]))
+        return blame(loss, next(filter(None, names), None), total, self.comm, step=step)
 
     def close(self) -> None:
         """Leave the world in order; every worker closes."""
         self.comm.close()
+
+    def _own(
+        self, parts: Sequence[Part], present: tuple[bool, ...], *, look: Callable[[Slot], object] = lambda _slot: None
+    ) -> Tensor:
+        """This worker's parts, each to its slot, which ``look`` is shown before it is added to others.   -> (V, 4).
+
+        The row of a part has the sum of its loss, its count, whether it has samples, and a place for what is found out.
+        """
+        by_leaf = {part.index: part for part in parts}
+        rows = torch.zeros(len(present), 4, dtype=torch.float64, device=self.comm.device)
+
+        def fill(leaf: int, slot: Slot) -> None:
+            self._fill(by_leaf[leaf], slot, rows[leaf])
+            look(slot)
+
+        self.reducer.sum_own(present, fill)
+        return rows
 
     def _fill(self, part: Part, slot: Slot, row: Tensor) -> None:
         """One part, micro-batch by micro-batch: gradients and buffer changes to its slot.
@@ -216,29 +257,3 @@ class DataParallel:
         if slot not in self._destinations:
             self._destinations[slot] = (Destination(slot.views), Destination(slot.views, add=True))
         return self._destinations[slot][add]
-
-
-def refuse_unlike(module: nn.Module, comm: Communicator) -> None:
-    """RequestError, on every worker, if some worker's module has other parameters or buffers than rank 0's."""
-    tensors = (*module.named_parameters(), *module.named_buffers())
-    mine = [f"{name} {tuple(tensor.shape)} {tensor.dtype}" for name, tensor in tensors]
-    first, *others = comm.gather_json(mine, name=START)
-    for rank, theirs in enumerate(others, start=1):
-        if theirs != first:
-            expected, found = next(pair for pair in zip_longest(first, theirs) if pair[0] != pair[1])
-            raise RequestError("module", f"{found} on rank {rank}", f"{expected} is allowed, as on rank 0")
-
-
-def from_rank_0(tensor: Tensor, comm: Communicator) -> None:
-    """Rank 0's values, on every worker, however the tensor lies in memory."""
-    values = tensor.contiguous()
-    comm.broadcast(values, name=START).wait()
-    if values.data_ptr() != tensor.data_ptr():
-        tensor.copy_(values)
-
-
-def one_of(key: str, name: str, choices: Mapping[str, T]) -> T:
-    """The choice of this name."""
-    if name not in choices:
-        raise RequestError(key, name, f"one of {', '.join(choices)} is allowed", nearest=nearest(name, choices))
-    return choices[name]

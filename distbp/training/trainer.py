@@ -1,6 +1,5 @@
 """The training loop: batches in, steps, evaluations and checkpoints out."""
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,6 @@ from torch.optim import Optimizer
 
 from distbp.data.loader import Batch, Loader
 from distbp.data.split import Split
-from distbp.errors import JobError
 from distbp.record import Record, Silence
 from distbp.training.checkpoint import Checkpoint, discard_after, fill, save
 from distbp.training.data_parallel import DataParallel
@@ -83,9 +81,8 @@ class Trainer:
         begin, end = self.epochs_after(self.position), self.epochs_after(self.position + 1)
         lr = self.plan.lr * self.schedule((begin + end) / 2, self.plan.epochs)
         totals = self.parallel.gradients(batch.parts, batch.present, step=batch.step)
-        if not math.isfinite(totals.loss):
-            cause = f"the loss is {totals.loss}; the weights are those of the step before"
-            raise JobError(cause, rank=self.parallel.comm.rank, step=batch.step, phase="compute")
+        if not totals.finite:
+            raise self.parallel.blame(batch.parts, batch.present, step=batch.step)
         self.clock.at(batch.step, "update")
         with touching(self.parallel.touched_rows, self.parallel.row_gradients, self.optimizer):
             update(self.optimizer, lr=lr, count=totals.count)
@@ -126,7 +123,8 @@ class Trainer:
         self.record.evaluation(self.position, self.metrics)
 
     def save(self) -> None:
-        """A checkpoint of this moment, written by rank 0, unless it has one."""
+        """A checkpoint of this moment, written by rank 0, unless it has one, if all workers have its weights."""
+        self.parallel.guard.compare(self.position)
         self.clock.at(self.position, "checkpoint")
         if self._saved != self.position:
             self._saved = self.position

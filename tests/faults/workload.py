@@ -5,26 +5,38 @@ import signal
 import sys
 import time
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, get_args
+
+from torch import nn
 
 from distbp.data.split import Split
 from distbp.workloads.base import Workload
 from distbp.workloads.digits import digits_mlp
+from tests.faults import disagreement
 
+Fault = Literal[
+    "none", "raise", "exit", "kill", "sleep", "stop", "skip_sum", "skip_collective", "other_order", "other_shape",
+    "other_dtype", "freeze", "flip", "not_a_number", "other_data",
+]  # fmt: skip
 FAULTS = {
-    "none": lambda: None,
-    "raise": lambda: (_ for _ in ()).throw(ValueError("boom")),
-    "exit": lambda: sys.exit(0),
-    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
-    "sleep": lambda: time.sleep(3600),
+    "none": lambda module: None,
+    "raise": lambda module: (_ for _ in ()).throw(ValueError("boom")),
+    "exit": lambda module: sys.exit(0),
+    "kill": lambda module: os.kill(os.getpid(), signal.SIGKILL),
+    "flip": disagreement.flip,
+    **{
+        name: lambda module, fault=fault: fault()
+        for name, fault in vars(disagreement).items()
+        if name in get_args(Fault) and name != "flip"
+    },
 }
 
 
 class Faulty(Split):
     """A split that is slow, so that a job can be caught in the act, and fails when its turn has come."""
 
-    def __init__(self, split, fault, rank, step):
-        self.split, self.fault, self.rank, self.step = split, fault, rank, step
+    def __init__(self, split, module: nn.Module, fault, rank, step):
+        self.split, self.module, self.fault, self.rank, self.step = split, module, fault, rank, step
         self.draws = split.draws
         self.calls = 0
 
@@ -32,20 +44,22 @@ class Faulty(Split):
         return len(self.split)
 
     def batch(self, samples, draws):
-        if self.calls == self.step + 1 and rank() == self.rank:  # the first call was for the example
-            FAULTS[self.fault]()
+        due = self.calls == self.step + 2  # the first calls were for the example and for the fingerprint
+        if due and self.fault in FAULTS and this_rank() == self.rank:
+            FAULTS[self.fault](self.module)
         self.calls += 1
         time.sleep(0.02)
-        return self.split.batch(samples, draws)
+        (pictures,), labels = self.split.batch(samples, draws)
+        return (pictures + (self.fault == "other_data" and this_rank() == self.rank),), labels
 
 
-def rank():
+def this_rank():
     return int(os.environ.get("OMPI_COMM_WORLD_RANK") or os.environ.get("RANK") or 0)
 
 
 def faulty(
     *,
-    fault: Literal["none", "raise", "exit", "kill", "sleep"],
+    fault: Fault,
     rank: int,
     step: int,
     path: str | None,
@@ -54,4 +68,6 @@ def faulty(
 ) -> Workload:
     straight = {"rotation": 0.0, "scale": 0.0, "shear": 0.0, "shift": 0.0}
     workload = digits_mlp(hidden=[32], dropout=0.1, **straight, path=path, cache=cache, seed=seed)
-    return replace(workload, training=Faulty(workload.training, fault, rank, step))
+    if fault == "freeze" and this_rank() == rank:
+        dict(workload.module.named_parameters())["4.weight"].requires_grad_(False)
+    return replace(workload, training=Faulty(workload.training, workload.module, fault, rank, step))

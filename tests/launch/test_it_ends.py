@@ -101,6 +101,7 @@ def test_a_worker_that_sleeps_is_named_after_the_time_out(tmp_path, launcher):
     assert code != 0
     (message,) = messages(run.stderr)
     assert "rank 1 failed at step 5 in phase data: it did not arrive within comm.timeout=1 s" in message
+    assert re.search(r'workload.py", line \d+ in batch', run.stderr), "the stack of the rank that others wait for"
 
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)

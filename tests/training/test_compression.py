@@ -1,4 +1,4 @@
-"""Training on compressed sums: nearly as good, with the same bits for any number of workers, also when it is resumed."""
+"""Training on compressed sums: nearly as good, with the same bits for any number of workers, and when resumed."""
 
 import json
 from pathlib import Path

@@ -1,0 +1,30 @@
+"""The fingerprint of a split: how many samples it has, and a digest of a few. Equal data, equal fingerprints."""
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_leaves
+
+from distbp.data.split import Split
+
+LOOKED_AT = 16  # samples, evenly spread
+
+
+def fingerprint(split: Split) -> dict[str, Any]:
+    """``samples`` and ``sha256``: of the inputs and targets that the split makes of some samples, with equal draws."""
+    chosen = np.unique(np.linspace(0, len(split) - 1, LOOKED_AT).astype(np.int64)) if len(split) else np.arange(0)
+    digest = hashlib.sha256()
+    if len(chosen):
+        inputs, target = split.batch(chosen, np.full((len(chosen), split.draws), 0.5))
+        for leaf in tree_leaves((inputs, target)):
+            digest.update(raw(leaf) if isinstance(leaf, Tensor) else repr(leaf).encode())
+    return {"samples": len(split), "sha256": digest.hexdigest()[:16]}
+
+
+def raw(tensor: Tensor) -> bytes:
+    """Its dtype and shape, and its bytes as they lie in memory."""
+    row = tensor.detach().cpu().contiguous().view(-1)
+    return f"{tensor.dtype} {tuple(tensor.shape)} ".encode() + row.view(torch.uint8).numpy().tobytes()

@@ -1,0 +1,89 @@
+"""What a worker may do that the others do not: each fault happens once, in the step in which it is called."""
+
+import os
+import signal
+import time
+from unittest import mock
+
+import torch
+
+from distbp.comm.base import Communicator
+from distbp.engines.manual import ManualEngine
+from distbp.reduction.order import Ordered
+
+
+def instead(owner, name, other):
+    """In the next call of ``owner.name``, ``other(original, self, ...)`` is called."""
+    original = getattr(owner, name)
+
+    def stand_in(*arguments, **settings):
+        patch.stop()
+        return other(original, *arguments, **settings)
+
+    patch = mock.patch.object(owner, name, stand_in)
+    patch.start()
+
+
+def skip_sum():
+    """The sum of the gradients is left out."""
+    instead(Ordered, "reduce", lambda reduce, *arguments, **settings: None)
+
+
+def skip_collective():
+    """The sum of the losses is left out."""
+    instead(Communicator, "all_reduce", lambda all_reduce, self, tensor, **settings: mock.Mock())
+
+
+def other_order():
+    """The buckets are summed from the last to the first."""
+    instead(
+        Ordered,
+        "reduce",
+        lambda reduce, self, buckets, *arguments, **settings: reduce(self, buckets[::-1], *arguments, **settings),
+    )
+
+
+def other_shape():
+    """Twice as many rows are summed."""
+    instead(
+        Communicator,
+        "all_reduce",
+        lambda all_reduce, self, tensor, **settings: all_reduce(self, torch.cat([tensor, tensor]), **settings),
+    )
+
+
+def other_dtype():
+    """As many numbers of another type are summed."""
+    instead(
+        Communicator,
+        "all_reduce",
+        lambda all_reduce, self, tensor, **settings: all_reduce(self, tensor.float(), **settings),
+    )
+
+
+def flip(module):
+    """One bit of a weight is another, as after a fault of the memory."""
+    weight = dict(module.named_parameters())["4.weight"].detach()
+    weight.view(-1).view(torch.int32)[5] ^= 1 << 3
+
+
+def not_a_number():
+    """From now on a gradient has a not-a-number, which no loss shows."""
+    gradients = ManualEngine.gradients
+
+    def broken(self, part, destination, state=None):
+        outcome = gradients(self, part, destination, state)
+        destination.gradients["4.weight"].view(-1)[7] = float("nan")
+        return outcome
+
+    mock.patch.object(ManualEngine, "gradients", broken).start()
+
+
+def sleep():
+    """The worker does nothing for an hour."""
+    time.sleep(3600)
+
+
+def stop():
+    """The process is stopped, its watch too."""
+    os.kill(os.getpid(), signal.SIGSTOP)
