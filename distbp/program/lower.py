@@ -21,7 +21,8 @@ from distbp.program.graph import Graph, Slot, Value, needed
 from distbp.program.names import Names, of_module
 from distbp.program.sum_loss import SumLoss
 
-_LOCK = threading.Lock()  # torch.export patches torch while it works; ranks may be threads of one process
+TRACING = threading.Lock()
+"""Held by whoever traces: torch keeps some of its modes for the whole process, and ranks may be threads of one."""
 
 
 def lower(module: nn.Module, loss: Callable[[Any, Any], Any], inputs: tuple[Tensor, ...], target: Any) -> Graph:
@@ -35,7 +36,7 @@ def lower(module: nn.Module, loss: Callable[[Any, Any], Any], inputs: tuple[Tens
 
 def _export(whole: SumLoss, inputs: tuple[Tensor, ...], target: Any) -> ExportedProgram:
     try:
-        with _LOCK, torch.enable_grad(), _quiet():
+        with TRACING, torch.enable_grad(), _quiet():
             return torch.export.export(whole, distinct((inputs, target)), strict=False)
     except RequestError:
         raise

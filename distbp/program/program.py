@@ -12,7 +12,7 @@ from torch import Generator, Tensor, nn
 
 from distbp.program.fuse import fused
 from distbp.program.graph import Graph, Value
-from distbp.program.lower import lower
+from distbp.program.lower import TRACING, lower
 from distbp.program.places import Places, places
 from distbp.program.schedule import schedule
 from distbp.program.simplify import simplified
@@ -99,7 +99,8 @@ class Program:
         return self._ways[key]
 
     def _traced(self, likes: Mapping[Value, Like], *, add: bool) -> Passes:
-        trace = simplified(Walk(self.graph, self.plan, likes, add=add).trace())
+        with TRACING:
+            trace = simplified(Walk(self.graph, self.plan, likes, add=add).trace())
         return self.written(trace, places(trace))
 
     def written(self, trace: Trace, plan: Places) -> Passes:
