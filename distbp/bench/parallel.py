@@ -18,6 +18,7 @@ from distbp.training.data_parallel import DataParallel
 # torch 2.13 deprecates the old name, which is all that earlier versions have.
 _NAMES = inspect.signature(DistributedDataParallel).parameters
 SYNC_BUFFERS = "forward_sync_buffers" if "forward_sync_buffers" in _NAMES else "broadcast_buffers"
+ALL_MB = 1 << 12  # a bucket that holds every gradient
 
 
 class Ours(Contender):
@@ -48,12 +49,13 @@ class Replicated(Autograd):
     """torch's DistributedDataParallel with the settings that make it fastest, over gloo.
 
     Running statistics are left to each worker: rank 0's, which a user saves, are the same where they are broadcast
-    before each forward pass, and the step is shorter.
+    before each forward pass, and the step is shorter. Without ``overlap`` there is one bucket, which leaves when the
+    backward pass is over.
     """
 
-    def __init__(self, case: Case, gloo: TorchCommunicator) -> None:
+    def __init__(self, case: Case, gloo: TorchCommunicator, *, overlap: bool = True) -> None:
         super().__init__(case)
-        settings: dict[str, Any] = {SYNC_BUFFERS: False}
+        settings: dict[str, Any] = {SYNC_BUFFERS: False, "bucket_cap_mb": None if overlap else ALL_MB}
         replica = DistributedDataParallel(
             case.module,
             process_group=gloo.group,

@@ -46,6 +46,7 @@ def contenders(model: str, seed: int, comm: Communicator, gloo: TorchCommunicato
     """The ways to train a model here, each with a module of its own, all equal in the beginning. Collective."""
     yield "ours", Ours(build_for(comm.rank, model, seed=seed), comm)
     yield "ddp", Replicated(build_for(comm.rank, model, seed=seed), gloo)
+    yield "late", Replicated(build_for(comm.rank, model, seed=seed), gloo, overlap=False)
     if isinstance(comm, MpiCommunicator):
         yield "mpi4py", PlainMpi(build_for(comm.rank, model, seed=seed), comm)
     yield "alone", Autograd(build_for(comm.rank, model, seed=seed))

@@ -6,8 +6,8 @@ from typing import Any
 
 from distbp.bench.rounds import Times, ratios, spread
 
-COLUMNS = ("ours", "ddp", "mpi4py", "threads", "alone", "library", "sharded")
-INSIDE = ("ours", "ddp", "mpi4py", "alone", "library", "sharded")  # in turns, in the same processes
+COLUMNS = ("ours", "ddp", "mpi4py", "threads", "alone", "library", "sharded", "late")
+INSIDE = ("ours", "ddp", "mpi4py", "alone", "library", "sharded", "late", "inside")  # in turns, in the same processes
 QUOTIENTS = {  # by what a row tells them: (slow, fast)
     "ddp_ratio": ("ddp", "ours"),
     "bound": ("ddp", "alone"),
@@ -15,8 +15,9 @@ QUOTIENTS = {  # by what a row tells them: (slow, fast)
     "threads_ratio": ("threads", "ours"),
     "ordered_ratio": ("ours", "library"),
     "sharded_ratio": ("sharded", "ours"),
+    "overlap_ratio": ("late", "inside"),
 }
-TITLES = ("ddp", "bound", "mpi4py", "threads", "ordered", "sharded")
+TITLES = ("ddp", "bound", "mpi4py", "threads", "ordered", "sharded", "overlap")
 HEAD = (
     f"{'model':<10}"
     + "".join(f"{name + ' ms':>12}" for name in COLUMNS)
@@ -25,7 +26,8 @@ HEAD = (
 )
 CLOSING = """\
 ms: median a step of the slowest worker. ddp, mpi4py, threads: how many times longer than ours each takes;
-bound: ddp/alone, what a perfect reduction could win; ordered: ours/library; sharded: twice the shards/ours"""
+bound: ddp/alone, what a perfect reduction could win; ordered: ours/library; sharded: twice the shards/ours;
+late, overlap: DistributedDataParallel that sums when the backward pass is over, and how many times longer it takes"""
 Row = dict[str, Any]
 
 
@@ -35,7 +37,7 @@ def make_row(model: str, times: Times) -> Row:
     ``times`` may hold ``torchrun``, the times of DistributedDataParallel in processes of its own: the better one is
     ``ddp``.
     """
-    best = dict(times)
+    best = {**times, "inside": times["ddp"]}
     inside = "torchrun" not in times or median(times, "ddp") <= median(times, "torchrun")  # type: ignore[operator]
     if not inside:
         best["ddp"] = times["torchrun"]

@@ -2,7 +2,6 @@
 
 import io
 import logging
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr
@@ -19,10 +18,8 @@ from distbp.errors import RequestError
 from distbp.program.calls import Calls
 from distbp.program.graph import Graph, Slot, Value, needed
 from distbp.program.names import Names, of_module
+from distbp.program.recorder import TRACING
 from distbp.program.sum_loss import SumLoss
-
-TRACING = threading.Lock()
-"""Held by whoever traces: torch keeps some of its modes for the whole process, and ranks may be threads of one."""
 
 
 def lower(module: nn.Module, loss: Callable[[Any, Any], Any], inputs: tuple[Tensor, ...], target: Any) -> Graph:

@@ -12,8 +12,9 @@ from torch import Generator, Tensor, nn
 
 from distbp.program.fuse import fused
 from distbp.program.graph import Graph, Value
-from distbp.program.lower import TRACING, lower
+from distbp.program.lower import lower
 from distbp.program.places import Places, places
+from distbp.program.recorder import TRACING
 from distbp.program.schedule import schedule
 from distbp.program.simplify import simplified
 from distbp.program.source import Source
@@ -100,7 +101,8 @@ class Program:
 
     def _traced(self, likes: Mapping[Value, Like], *, add: bool) -> Passes:
         with TRACING:
-            trace = simplified(Walk(self.graph, self.plan, likes, add=add).trace())
+            trace = Walk(self.graph, self.plan, likes, add=add).trace()
+        trace = simplified(trace)
         return self.written(trace, places(trace))
 
     def written(self, trace: Trace, plan: Places) -> Passes:

@@ -1,5 +1,6 @@
 """Finds out what a piece of mathematics executes, by running it once on tensors that have no numbers."""
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,9 @@ from torch.utils._pytree import tree_map
 
 from distbp.program.instruction import Instruction, Opaque, Operand, Origin, Scope
 from distbp.program.names import Names, of_op
+
+TRACING = threading.Lock()
+"""torch.export patches torch while it works, and keeps modes for all threads at once; ranks may be threads."""
 
 GENERATOR = torch.Generator()
 """Stands for the random numbers of a part."""

@@ -17,7 +17,7 @@ from distbp.engines.manual import ManualEngine
 from distbp.errors import RequestError, nearest
 from distbp.reduction.layout import adopt, plan
 from distbp.reduction.order import Library, Order, Ordered
-from distbp.reduction.reducer import Reducer, Slot, exact_rows
+from distbp.reduction.reducer import Reducer, Slot
 from distbp.training.clock import Clock
 from distbp.training.joining import join_world
 from distbp.training.moving_buffers import MovingBuffers
@@ -143,32 +143,34 @@ class DataParallel:
         ``parts`` are this worker's, ``present`` says which parts there are in the global batch.
         """
         by_leaf = {part.index: part for part in parts}
-        rows = torch.zeros(len(present), 3, dtype=torch.float64, device=self.comm.device)
+        rows = [[0.0, 0.0, 0.0] for _ in present]
         self.reducer.reserve(present, step=step)
         self.clock.at(step, "compute")
         self.reducer.sum_own(present, lambda leaf, slot: self._fill(by_leaf[leaf], slot, rows[leaf]))
         self.clock.at(step, "reduce")
+        told = torch.tensor(rows, dtype=torch.float64, device=self.comm.device)
+        telling = self.comm.all_reduce(told, name=Name(step, "reduce"))  # exact: each number meets zeros alone
         self.reducer.sum_all(present, step=step)
-        exact_rows(rows, self.comm, name=Name(step, "reduce"))
-        self._buffers.move(self.reducer.total, rows[:, 2].tolist(), self.comm, step=step)
-        loss_sum, count, _ = rows.sum(dim=0).tolist()
-        return Totals(loss_sum, count)
+        telling.wait()
+        loss_sums, counts, filled = told.T.tolist()
+        self._buffers.move(self.reducer.total, filled, self.comm, step=step)
+        return Totals(sum(loss_sums), sum(counts))
 
     def close(self) -> None:
         """Leave the world in order; every worker closes."""
         self.comm.close()
 
-    def _fill(self, part: Part, slot: Slot, row: Tensor) -> None:
+    def _fill(self, part: Part, slot: Slot, row: list[float]) -> None:
         """One part, micro-batch by micro-batch: gradients and buffer changes to its slot.
 
         To its row: the sum of the loss, the count, and whether there are samples.
         """
-        row[2] = len(part) > 0
+        row[2] = float(len(part) > 0)
         cut = pieces(part, self.micro_batches, self.min_part)
         for number, piece in enumerate(cut):
             outcome = self.engine.gradients(piece, self._destination(slot, add=number > 0))
-            row[0] += outcome.loss_sum
-            row[1] += outcome.count
+            row[0] += float(outcome.loss_sum)
+            row[1] += float(outcome.count)
             self._buffers.note(outcome, slot, part=part.index, piece=number, pieces=len(cut))
 
     def _destination(self, slot: Slot, *, add: bool) -> Destination:

@@ -71,8 +71,8 @@ def test_sums_of_two_workers(tmp_path: Path, start: list[str], missing: tuple[st
         assert (row["window_ratio"] is None) == ("window" in missing)
 
 
-RACED = ["ours", "ddp", "mpi4py", "threads", "alone", "library", "sharded"]
-RATIOS = ["ddp_ratio", "bound", "mpi4py_ratio", "threads_ratio", "ordered_ratio", "sharded_ratio"]
+RACED = ["ours", "ddp", "mpi4py", "threads", "alone", "library", "sharded", "late"]
+RATIOS = ["ddp_ratio", "bound", "mpi4py_ratio", "threads_ratio", "ordered_ratio", "sharded_ratio", "overlap_ratio"]
 RACE = ["bench", "race", "bench.models=[mlp_small,neumf]", "bench.rounds=2"]
 
 

@@ -30,6 +30,7 @@ CONTENDERS: dict[str, Callable[[Case, Any, Any], Contender]] = {
     "library": lambda case, comm, _: Ours(case, comm, reduction="library"),
     "sharded": lambda case, comm, _: Ours(case, comm, parts=2),
     "ddp": lambda case, _, gloo: Replicated(case, gloo),
+    "late": lambda case, _, gloo: Replicated(case, gloo, overlap=False),
     "mpi4py": lambda case, comm, _: PlainMpi(case, comm),
 }
 

@@ -11,6 +11,7 @@ INSIDE = {
     "alone": [1.0, 1.0, 2.0],
     "library": [1.0, 2.0, 2.0],
     "sharded": [2.0, 2.0, 4.0],
+    "late": [3.0, 6.0, 4.0],
 }
 APART = {"threads": [5.0, 6.0, 9.0], "torchrun": [9.0, 3.0, 3.0]}
 
@@ -25,12 +26,14 @@ def test_a_row_among_workers_alone() -> None:
     assert row["mpi4py_ratio"] == 1.5
     assert row["ordered_ratio"] == 1.0
     assert row["sharded_ratio"] == 1.0
+    assert row["overlap_ratio"] == 1.0
 
 
 def test_the_better_one_counts_and_other_processes_are_compared_by_medians() -> None:
     row = make_row("cnn", {**INSIDE, **APART})
     assert (row["ddp_ms"], row["ddp_inside_ms"], row["ddp_torchrun_ms"]) == (3.0, 4.0, 3.0)
     assert (row["ddp_ratio"], row["bound"], row["threads_ratio"]) == (1.5, 3.0, 3.0)
+    assert row["overlap_ratio"] == 1.0  # of the two in the same processes
     slower = make_row("cnn", {**INSIDE, "torchrun": [9.0, 9.0, 3.0]})
     assert (slower["ddp_ms"], slower["ddp_ratio"]) == (4.0, 2.0)
 
