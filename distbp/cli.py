@@ -28,8 +28,9 @@ from distbp.schema import Request, from_config
 
 INTERRUPTED = 128 + 2  # SIGINT, as a shell says it
 READER_LEFT = 128 + 13  # SIGPIPE
-BENCHES = ("engines", "reduction")
+BENCHES = ("engines", "reduction", "race")
 ALONE = ("explain", "bench engines")  # verbs that look at one process
+TOGETHER = {"bench reduction": "sums over workers", "bench race": "steps of several workers"}
 PLACEMENT = ("workers", "comm", "device", "threads", "run_dir", "resume", "resume_allow", "output", "bench")
 """Keys that say where a job runs and from where: an evaluation does not take them over from the run."""
 
@@ -206,8 +207,8 @@ def refuse_number(verb: str, workers: int) -> None:
     if verb in ALONE and workers > 1:
         does = "explains" if verb == "explain" else "measures"
         raise RequestError("workers", workers, f"1 is allowed: {verb} {does} one process")
-    if verb == "bench reduction" and workers == 1:
-        raise RequestError("workers", workers, f"2 or more are needed: {verb} measures sums over workers")
+    if verb in TOGETHER and workers == 1:
+        raise RequestError("workers", workers, f"2 or more are needed: {verb} measures {TOGETHER[verb]}")
 
 
 def described(source: Listed) -> str:

@@ -41,6 +41,10 @@ def run(verb: str, request: Request, world: World) -> dict[str, Any]:
     launcher this process is rank 0, and the others follow. Raises RequestError or JobError.
     """
     if world.launcher == "none" and (request.workers or 1) > 1:
+        if verb == "bench race":  # others than workers take part
+            from distbp.races import conduct
+
+            return conduct(request)
         return start(verb, request)
     from distbp.worker import lead
 

@@ -14,6 +14,7 @@ from distbp.errors import RequestError
 from distbp.job import build_workload, evaluate, loader_of, train
 from distbp.launcher import start
 from distbp.output import write
+from distbp.races import bench_race, race_inside
 from distbp.resumption import compatible
 from distbp.schema import Request
 
@@ -79,4 +80,6 @@ VERBS: Mapping[str, Callable[[Request, Communicator, Console], dict[str, Any]]] 
     "speeds": speeds,
     "bench engines": bench_engines,
     "bench reduction": bench_reduction,
+    "bench race": bench_race,
+    "race": race_inside,
 }

@@ -4,8 +4,9 @@ import statistics
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from distbp.bench.rounds import Times, ratios, rotated, seconds, spread, uncollected
-from distbp.bench.sums import NAME, Sum, ways
+from distbp.bench.rounds import Times, ratios, seconds, spread
+from distbp.bench.sums import Sum, ways
+from distbp.bench.together import together
 from distbp.comm.base import Communicator
 
 SMALLEST = 4 << 10  # bytes
@@ -47,18 +48,11 @@ def calls(size: int) -> int:
 
 
 def race(sums: list[Sum], comm: Communicator, *, calls: int, rounds: int) -> Times:
-    """Milliseconds a sum in each round, of the slowest worker: each slice is begun by all together. Collective."""
+    """Milliseconds a sum in each round, of the slowest worker. Collective."""
     steps = dict(sums)
     for step in steps.values():
         seconds(step, min(calls, 10))
-    times: dict[str, list[float]] = {name: [] for name in steps}
-    with uncollected():
-        for number in range(rounds):
-            for name in rotated(list(steps), number):
-                comm.barrier(name=NAME)
-                times[name].append(1000 * seconds(steps[name], calls) / calls)
-    everyone = comm.gather_json(times, name=NAME)
-    return {name: [max(of_round) for of_round in zip(*(own[name] for own in everyone), strict=True)] for name in steps}
+    return together(steps, dict.fromkeys(steps, calls), comm, rounds=rounds)
 
 
 def make_row(size: int, times: Times) -> Row:

@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from distbp.bench.together import NAME
 from distbp.comm.base import Communicator, Name
 from distbp.comm.window import Window
 from distbp.reduction.layout import plan
 from distbp.reduction.order import Order, Ordered
 from distbp.reduction.reducer import Reducer
 
-NAME = Name(0, "bench")
 Sum = tuple[str, Callable[[], object]]
 """A way's name, and what does it once. Collective."""
 

@@ -94,6 +94,11 @@ class MpiCommunicator(Communicator):
         group = everyone(world).Dup()
         return cls(group, MpiNode(library(), group, world))
 
+    @property
+    def group(self) -> Any:
+        """mpi4py's own communicator of these ranks, for programs that speak to MPI themselves."""
+        return self._group
+
     def allocate(self, size: int, *, name: Name) -> Window:
         """In memory that the ranks of a node share, where every node has equally many ranks and enough memory."""
         node = self._node

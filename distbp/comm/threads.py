@@ -1,6 +1,9 @@
 """Ranks as threads of one process: the readable specification of what every other communicator does.
 
 A collective publishes each rank's tensor, waits, reads the others', and waits again before anyone may write.
+
+Threads share what torch keeps for a whole process. While torch.export works it turns oneDNN off, for all of them, and a
+convolution that runs meanwhile rounds otherwise: where bits count, ranks lower their programs before any computes.
 """
 
 import threading

@@ -51,6 +51,11 @@ class TorchCommunicator(Communicator):
         self._store = store  # rank 0 may serve it: it lives as long as the group
         self._group = _group(store, rank, size, device, timedelta(seconds=timeout))
 
+    @property
+    def group(self) -> dist.ProcessGroup:
+        """torch's own group of these ranks, for libraries that want one."""
+        return self._group
+
     def _close(self) -> None:
         """Destroy the group, so that another can be made."""
         if dist.is_initialized():  # the default group takes those made from it along

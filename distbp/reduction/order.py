@@ -29,7 +29,7 @@ class Order(ABC):
         whose content counts for nothing if this worker has no part.
         """
 
-    def take(self, part: int, buffers: Sequence[Tensor], count: Tensor) -> None:  # noqa: B027 - most sums are enough
+    def take(self, part: int, buffers: Sequence[Tensor], count: float) -> None:  # noqa: B027 - most sums are enough
         """Part ``part`` of this worker has left its gradient, over ``count`` examples, in the buffers of a slot."""
 
     def state(self) -> dict[str, Tensor]:

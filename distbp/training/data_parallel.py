@@ -195,11 +195,12 @@ class DataParallel:
         self._rows.sum_all(present, step=step)
         summed = [*(share(g, self.comm) for g in self.flat_gradients), *(r.values for r in self.row_gradients.values())]
         broken = not all(map(finite, summed))
-        rows[leaves(len(present), self.comm.size, self.comm.rank)[0], 3] = broken
-        exact_rows(rows, self.comm, name=Name(step, "reduce"))
-        self._buffers.move(self.reducer.total, rows[:, 2].tolist(), self.comm, step=step)
-        loss_sum, count, _, broken = rows.sum(dim=0).tolist()
-        return Totals(loss_sum, count, self._order.error, finite=not broken and math.isfinite(loss_sum))
+        rows[leaves(len(present), self.comm.size, self.comm.rank)[0]][3] = broken
+        told = torch.tensor(rows, dtype=torch.float64, device=self.comm.device)
+        losses, counts, filled, failed = exact_rows(told, self.comm, name=Name(step, "reduce")).T.tolist()
+        self._buffers.move(self.reducer.total, filled, self.comm, step=step)
+        loss_sum = sum(losses)
+        return Totals(loss_sum, sum(counts), self._order.error, finite=not any(failed) and math.isfinite(loss_sum))
 
     def blame(self, parts: Sequence[Part], present: tuple[bool, ...], *, step: int) -> JobError:
         """Whose numbers are none in a step whose totals are not finite: its gradients are computed once more.
@@ -213,7 +214,7 @@ class DataParallel:
         def look(slot: Slot) -> None:
             names.append(first_broken(slot.views, self.engine.emissions))
 
-        loss = self._own(parts, present, look=look)[:, 0].sum().item()
+        loss = sum(row[0] for row in self._own(parts, present, look=look))
         names.append(first_broken(self._rows.noted(), [*tables]))
         return blame(loss, next(filter(None, names), None), total, self.comm, step=step)
 
@@ -223,13 +224,13 @@ class DataParallel:
 
     def _own(
         self, parts: Sequence[Part], present: tuple[bool, ...], *, look: Callable[[Slot], object] = lambda _slot: None
-    ) -> Tensor:
+    ) -> list[list[float]]:
         """This worker's parts, each to its slot, which ``look`` is shown before it is added to others.   -> (V, 4).
 
         The row of a part has the sum of its loss, its count, whether it has samples, and a place for what is found out.
         """
         by_leaf = {part.index: part for part in parts}
-        rows = torch.zeros(len(present), 4, dtype=torch.float64, device=self.comm.device)
+        rows = [[0.0] * 4 for _ in present]
 
         def fill(leaf: int, slot: Slot) -> None:
             self._fill(by_leaf[leaf], slot, rows[leaf])
@@ -238,7 +239,7 @@ class DataParallel:
         self.reducer.sum_own(present, fill)
         return rows
 
-    def _fill(self, part: Part, slot: Slot, row: Tensor) -> None:
+    def _fill(self, part: Part, slot: Slot, row: list[float]) -> None:
         """One part, micro-batch by micro-batch: gradients and buffer changes to its slot.
 
         To its row: the sum of the loss, the count, and whether there are samples.
@@ -247,8 +248,8 @@ class DataParallel:
         cut = pieces(part, self.micro_batches, self.min_part)
         for number, piece in enumerate(cut):
             outcome = self.engine.gradients(piece, self._destination(slot, add=number > 0))
-            row[0] += outcome.loss_sum
-            row[1] += outcome.count
+            row[0] += float(outcome.loss_sum)
+            row[1] += float(outcome.count)
             self._buffers.note(outcome, slot, part=part.index, piece=number, pieces=len(cut))
             self._rows.note(part.index, outcome.rows)
         self._order.take(part.index, slot.buffers, row[1])

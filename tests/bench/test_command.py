@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from statistics import geometric_mean
 
 import pytest
 
@@ -70,6 +71,44 @@ def test_sums_of_two_workers(tmp_path: Path, start: list[str], missing: tuple[st
         assert (row["window_ratio"] is None) == ("window" in missing)
 
 
+RACED = ["ours", "ddp", "mpi4py", "threads", "alone", "library", "sharded", "late"]
+RATIOS = ["ddp_ratio", "bound", "mpi4py_ratio", "threads_ratio", "ordered_ratio", "sharded_ratio", "overlap_ratio"]
+RACE = ["bench", "race", "bench.models=[mlp_small,neumf]", "bench.rounds=2"]
+
+
+@pytest.mark.parametrize(
+    ("start", "missing"),
+    [
+        ([sys.executable, "-m", "distbp", *RACE, "workers=2"], ()),
+        pytest.param(
+            [str(BIN / "mpirun"), "--oversubscribe", "-n", "2", sys.executable, "-m", "distbp", *RACE],
+            ("ddp_torchrun",),
+            marks=pytest.mark.long,
+        ),
+        ([str(BIN / "torchrun"), "--nproc-per-node", "2", "-m", "distbp", *RACE], ("mpi4py", "ddp_torchrun")),
+    ],
+    ids=["workers", "mpirun", "torchrun"],
+)
+def test_a_race_of_two_workers(tmp_path: Path, start: list[str], missing: tuple[str, ...]) -> None:
+    figures = tmp_path / "figures.json"
+    done = Run([*start, f"output={figures}"])
+    assert done.wait(timeout=100.0) == 0, done.stderr
+    head, first, second, total, *_ = done.stdout.splitlines()
+    assert [text.split()[0] for text in (head, first, second, total)] == ["model", "mlp_small", "neumf", "geomean"]
+    found = json.loads(figures.read_text())
+    assert found["environment"]["workers"] == 2
+    assert found["environment"]["threads"] == 1
+    for row in found["rows"]:
+        times = {name: row[f"{name}_ms"] for name in [*RACED, "ddp_inside", "ddp_torchrun"]}
+        assert [name for name, time in times.items() if time is None] == list(missing)
+        assert all(time > 0 for time in times.values() if time is not None)
+        assert times["ddp"] == min(time for time in (times["ddp_inside"], times["ddp_torchrun"]) if time is not None)
+    for name in RATIOS:
+        values = [row[name] for row in found["rows"] if row[name] is not None]
+        assert found["summary"][f"geomean_{name}"] == (pytest.approx(geometric_mean(values)) if values else None)
+        assert bool(values) == (name.removesuffix("_ratio") not in missing)
+
+
 def test_what_is_asked_for_reaches_the_verb(distbp: Distbp, launched: Launched) -> None:
     assert distbp("bench", "engines", "bench.models=[cnn,neumf]", "bench.compile=false", "bench.rounds=5").code == 0
     ((verb, request),) = launched.jobs
@@ -78,12 +117,14 @@ def test_what_is_asked_for_reaches_the_verb(distbp: Distbp, launched: Launched) 
 
 
 WRONG = [
-    ("bench", "bench=(missing)", "engines, reduction is allowed", ""),
-    ("bench  engine", "bench=engine", "engines, reduction is allowed", "engines"),
-    ("bench  engines  engines", "bench=engines engines", "engines, reduction is allowed", ""),
+    ("bench", "bench=(missing)", "engines, reduction, race is allowed", ""),
+    ("bench  engine", "bench=engine", "engines, reduction, race is allowed", "engines"),
+    ("bench  engines  engines", "bench=engines engines", "engines, reduction, race is allowed", ""),
     ("bench  engines  workers=2", "workers=2", "1 is allowed: bench engines measures one process", ""),
     ("bench  reduction", "workers=1", "2 or more are needed: bench reduction measures sums over workers", ""),
-    ("bench  reductoin  workers=2", "bench=reductoin", "engines, reduction is allowed", "reduction"),
+    ("bench  race", "workers=1", "2 or more are needed: bench race measures steps of several workers", ""),
+    ("bench  race  workers=2  bench.models=[neumff]", "bench.models=neumff", MODELS, "neumf"),
+    ("bench  reductoin  workers=2", "bench=reductoin", "engines, reduction, race is allowed", "reduction"),
     ("bench  reduction  workers=2  bench.largest=1", "bench.largest=1", "a whole number from 4096", ""),
     ("bench  engines  bench.models=[mlp_smal]", "bench.models=mlp_smal", MODELS, "mlp_small"),
     ("bench  engines  bench.models=[]", "bench.models=[]", MODELS, ""),

@@ -1,8 +1,10 @@
 """A model with its loss and one batch: what a contender of the bench is given to train."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -18,6 +20,25 @@ class Case:
     inputs: tuple[Tensor, ...]
     target: Tensor
     optimizer: Literal["sgd", "adamw"]
+    batch_dim: int = 0  # of every tensor of the batch: the examples
+
+    def cut(self, number: int) -> "list[Case]":
+        """The batch in ``number`` pieces, as equal as can be, each in memory of its own; the module is the same."""
+        each = [tensor.tensor_split(number, dim=self.batch_dim) for tensor in (*self.inputs, self.target)]
+        pieces = (
+            [piece.clone(memory_format=torch.contiguous_format) for piece in row] for row in zip(*each, strict=True)
+        )
+        return [replace(self, inputs=tuple(inputs), target=target) for *inputs, target in pieces]
+
+
+def joined(cases: Sequence[Case]) -> Case:
+    """The first case's module with the batches of all, one after the other."""
+    first = cases[0]
+    *inputs, target = (
+        torch.cat(tensors, dim=first.batch_dim)
+        for tensors in zip(*((*case.inputs, case.target) for case in cases), strict=True)
+    )
+    return replace(first, inputs=tuple(inputs), target=target)
 
 
 def cross_entropy(output: Tensor, target: Tensor) -> tuple[Tensor, int]:

@@ -33,4 +33,4 @@ class LanguageModel(nn.Module):
 def lstm_lm(batch: int = 20) -> Case:
     """The language model and a batch of random words, each target the word that follows."""
     words = torch.randint(VOCABULARY, (STEPS + 1, batch))
-    return Case(LanguageModel(), cross_entropy, (words[:-1].clone(),), words[1:].clone(), "sgd")
+    return Case(LanguageModel(), cross_entropy, (words[:-1].clone(),), words[1:].clone(), "sgd", batch_dim=1)

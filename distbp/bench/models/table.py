@@ -1,6 +1,7 @@
 """The models of the bench, by name, and how one is made: weights and batch from the seed alone."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import torch
 
@@ -31,3 +32,9 @@ def build(name: str, *, seed: int, batch: int | None = None) -> Case:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return MODELS[name](**size)
+
+
+def build_for(rank: int, name: str, *, seed: int, batch: int | None = None) -> Case:
+    """The case of one worker among several: every worker's weights are the same, and its batch is its own."""
+    case, own = build(name, seed=seed, batch=batch), build(name, seed=seed + rank, batch=batch)
+    return replace(case, inputs=own.inputs, target=own.target)

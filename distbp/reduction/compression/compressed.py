@@ -39,9 +39,9 @@ class Compressed(Order):
         self._owed: dict[tuple[int, Compressor], Owed] = {}
         self._counts: dict[int, float] = {}  # of the parts of this step
 
-    def take(self, part: int, buffers: Sequence[Tensor], count: Tensor) -> None:
+    def take(self, part: int, buffers: Sequence[Tensor], count: float) -> None:
         """Add the gradient of a part to what it owes."""
-        self._counts[part] = float(count)
+        self._counts[part] = count
         for compressor in self._compressors:
             held = compressor.contents
             gradient = buffers[held.layout][held.start : held.start + held.length]
