@@ -12,8 +12,10 @@ from collections.abc import Callable
 from typing import Any
 
 from distbp.comm.world import World
+from distbp.errors import JobError
 
 POLL = 0.002  # s between two looks
+PATIENCE = 120.0  # s in which every rank of a job that has begun comes to where the others wait; no watch looks yet
 
 
 class Channel(ABC):
@@ -29,7 +31,12 @@ class Channel(ABC):
 
     @abstractmethod
     def gather(self, value: Any) -> list[Any]:
-        """Every rank's ``value``, in order of rank, on every rank."""
+        """Every rank's ``value``, in order of rank, on every rank. JobError where one does not come in time."""
+
+    def absent(self, rank: int | None = None) -> JobError:
+        """What is wrong where ``rank``, or one that is not known, keeps the others waiting."""
+        who, cause = (self.rank, "some worker") if rank is None else (rank, "it")
+        return JobError(f"{cause} did not come within {PATIENCE:g} s", rank=who, step=0, phase="start")
 
     def close(self) -> None:  # noqa: B027 - only MPI has an end
         """Leave the launch in order. Every rank closes; no job follows in this process."""
@@ -47,9 +54,12 @@ class AloneChannel(Channel):
         return [self.broadcast(value)]
 
 
-def until(complete: Callable[[], bool]) -> None:
-    """Return when ``complete()`` is true."""
+def until(complete: Callable[[], bool], late: JobError | None = None) -> None:
+    """Return when ``complete()`` is true; raise ``late``, if it is given, when that takes too long."""
+    end = time.monotonic() + PATIENCE
     while not complete():
+        if late and time.monotonic() > end:
+            raise late
         time.sleep(POLL)
 
 

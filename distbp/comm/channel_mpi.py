@@ -31,10 +31,10 @@ class MpiChannel(Channel):
         """Every rank's ``value``: their lengths, then their texts."""
         text = encode(value)
         lengths = torch.empty(self.size, dtype=torch.int64)
-        until(self._group.Iallgather(mpi.memory(torch.tensor([text.numel()])), mpi.memory(lengths)).Test)
+        until(self._group.Iallgather(mpi.memory(torch.tensor([text.numel()])), mpi.memory(lengths)).Test, self.absent())
         counts = lengths.tolist()
         texts = torch.empty(sum(counts), dtype=torch.uint8)
-        until(self._group.Iallgatherv(mpi.memory(text), [mpi.memory(texts), counts]).Test)
+        until(self._group.Iallgatherv(mpi.memory(text), [mpi.memory(texts), counts]).Test, self.absent())
         return [decode(block) for block in texts.split_with_sizes(counts)]
 
     def close(self) -> None:

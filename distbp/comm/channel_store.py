@@ -7,6 +7,7 @@ from distbp.comm import torch_dist
 from distbp.comm import world as environment
 from distbp.comm.channel import Channel, until
 from distbp.comm.world import World
+from distbp.errors import JobError
 
 
 class StoreChannel(Channel):
@@ -28,12 +29,12 @@ class StoreChannel(Channel):
         """Every rank's ``value``."""
         self._calls += 1
         self._set(self.rank, value)
-        return [self._get(rank) for rank in range(self.size)]
+        return [self._get(rank, self.absent(rank)) for rank in range(self.size)]
 
     def _set(self, rank: int, value: Any) -> None:
         self.store.set(f"{self._calls}/{rank}", json.dumps(value))
 
-    def _get(self, rank: int) -> Any:
+    def _get(self, rank: int, late: JobError | None = None) -> Any:
         key = f"{self._calls}/{rank}"
-        until(lambda: self.store.check([key]))
+        until(lambda: self.store.check([key]), late)
         return json.loads(self.store.get(key))

@@ -131,7 +131,7 @@ class Ledger:
         (most, votes), *others = Counter(entries.values()).most_common()
         if not others or votes > others[0][1]:
             return most
-        habit = self._followed(number - 1)
+        habit = most[TEXT] if len({entry[TEXT] for entry in entries.values()}) == 1 else self._followed(number - 1)
         likely = [entry for entry in entries.values() if entry[TEXT] == habit]
         return min(likely, key=lambda entry: Collective.of(entry).step, default=None)  # who is ahead has left one out
 

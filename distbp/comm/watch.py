@@ -141,7 +141,7 @@ class Watch:
         if rows[late].collectives == mine.collectives:
             return self._error(self.board.rank, f"a collective took longer than comm.timeout={self.timeout:g} s")
         self.board.accuse(late)
-        time.sleep(3 * INTERVAL)  # it writes where it is, unless it is stopped
+        time.sleep(2 * INTERVAL)  # it writes where it is, unless it is stopped
         return self._error(late, f"it did not arrive within comm.timeout={self.timeout:g} s")
 
     def _error(self, rank: int, cause: str) -> JobError:

@@ -1,4 +1,4 @@
-"""The fingerprint of a split: how many samples it has, and a digest of a few. Equal data, equal fingerprints."""
+"""The fingerprint of a split: its number of samples, and a digest of a few. Equal data have equal fingerprints."""
 
 import hashlib
 from typing import Any

@@ -10,10 +10,10 @@ import torch
 
 from distbp.comm import mpi
 from distbp.comm.base import Communicator, Name
-from distbp.comm.channel import channel
+from distbp.comm.channel import channel, until
 from distbp.comm.connect import Kind, choose, join, own_device, refuse_gpus
 from distbp.comm.world import World
-from distbp.errors import RequestError
+from distbp.errors import JobError, RequestError
 from tests.pool import Pool
 
 NAME = Name(0, "connect")
@@ -167,3 +167,9 @@ def test_nothing_is_initialised_by_an_import() -> None:
     program = "import distbp.comm.connect, distbp.comm.mpi as m; assert not m.library().Is_initialized()"
     subprocess.run([sys.executable, "-c", program], timeout=60, check=True)
     assert mpi.memory(torch.ones(3, dtype=torch.bfloat16)).nbytes == 6
+
+
+def test_a_rank_that_never_comes_is_waited_for_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("distbp.comm.channel.PATIENCE", 0.05)
+    with pytest.raises(JobError, match="rank 1 failed at step 0 in phase start: it did not come within"):
+        until(lambda: False, channel(ALONE).absent(1))
