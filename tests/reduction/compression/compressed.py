@@ -24,6 +24,7 @@ class Sums:
         self,
         comm: Communicator,
         kind: str,
+        *,
         dtype=torch.float64,
         shapes=SHAPES,
         bucket_bytes=4000,
