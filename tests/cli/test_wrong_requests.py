@@ -144,7 +144,7 @@ WRONG = [
     ("hydra.sweep.dir=x", "hydra.sweep.dir=x", "it goes with -m", ""),
     ("hydra/launcher=basc", "hydra/launcher=basc", "basic is allowed", "basic"),
     # verbs and options
-    ("trian  seed=1", "verb=trian", "one of train, evaluate, explain, bench, data, doctor is allowed", "train"),
+    ("trian  seed=1", "verb=trian", "one of train, evaluate, explain, check, bench, data, doctor is allowed", "train"),
     ("data", "data=(missing)", "list or fetch NAME is allowed", ""),
     ("data  fech  digits", "data=fech digits", "list or fetch NAME is allowed", "fetch"),
     ("data  fetch  digit", "data fetch=digit", "digits", "digits"),

@@ -20,13 +20,22 @@ MEAN = "mean"  # a moving buffer: it is summed in full
 class Sums:
     """The sums of what parts draw for tensors of these shapes, on one worker of a communicator."""
 
-    def __init__(self, comm: Communicator, kind: str, dtype=torch.float64, shapes=SHAPES, bucket_bytes=4000) -> None:
+    def __init__(
+        self,
+        comm: Communicator,
+        kind: str,
+        *,
+        dtype=torch.float64,
+        shapes=SHAPES,
+        bucket_bytes=4000,
+        fraction=SETTINGS["fraction"],
+    ) -> None:
         self.dtype = dtype
         tensors = [(name, torch.empty(shape, dtype=dtype)) for name, shape in shapes.items()]
         gradients = plan(tensors, bucket_bytes=bucket_bytes, size=comm.size)
         moving = plan([(MEAN, torch.empty(7, dtype=dtype))], bucket_bytes=bucket_bytes, size=comm.size)
         self.shapes = {**shapes, MEAN: (7,)}
-        self.order = Compressed(choices(**SETTINGS)[kind], gradients, comm)
+        self.order = Compressed(choices(rank=SETTINGS["rank"], fraction=fraction)[kind], gradients, comm)
         self.reducer = Reducer(gradients + moving, comm, self.order)
 
     def step(self, number: int, present=(True,), *, count: float = 1.0, gradient=None) -> dict[str, Tensor]:

@@ -14,6 +14,7 @@ from distbp.reduction.order import Ordered
 from distbp.reduction.reducer import Reducer
 from tests.pool import GROUPS, Pool
 from tests.reduction.compression.compressed import KINDS, MEAN, SETTINGS, SHAPES, Sums, digest, drawn, owed
+from tests.reduction.test_sums import slow_sum
 
 
 def test_top_k_sends_the_largest_and_owes_the_others():
@@ -25,6 +26,12 @@ def test_top_k_sends_the_largest_and_owes_the_others():
     assert torch.equal(sent[kept], gradient[kept])
     assert gradient[kept].abs().min() >= gradient[~kept].abs().max()
     assert torch.equal(owed(sums.order.state(), "weight"), gradient - sent)
+
+
+def test_all_that_top_k_could_leave_out_is_the_sum_in_the_order_of_the_tree():
+    parts = {part: drawn(0, part, "weight", (60, 31)) for part in range(6)}
+    sums = Sums(LocalCommunicator(), "topk", shapes={"weight": (60, 31)}, fraction=1.0).step(0, (True,) * 6)
+    assert torch.equal(sums["weight"], slow_sum(parts, 0, 8))
 
 
 @pytest.mark.parametrize("shape", [(60, 31), (31, 60), (16, 3, 3, 3), (7, 1, 9, 5)])
