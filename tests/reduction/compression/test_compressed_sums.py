@@ -9,6 +9,7 @@ from distbp.alignment import round_up
 from distbp.comm import threads
 from distbp.comm.base import Communicator
 from distbp.comm.local import LocalCommunicator
+from distbp.reduction.exchange import SMALL
 from distbp.reduction.layout import plan
 from distbp.reduction.order import Ordered
 from distbp.reduction.reducer import Reducer
@@ -203,8 +204,14 @@ def received(comm: Communicator, kind: str) -> int:
         sums = Sums(comm, kind, dtype=torch.float32, shapes={"weight": ELEMENTS}, bucket_bytes=2**30)
         bytes_ = counted(comm)
         sums.step(0, present)
-        bytes_.append(-2 * (comm.size - 1) * 16 * 4)  # the moving buffer, in full: a share of 64 bytes from each, twice
+        bytes_.append(-exchanged(16 * comm.size, comm.size))  # the moving buffer, in full
     return sum(bytes_)
+
+
+def exchanged(n: int, size: int) -> int:
+    """Bytes that each worker receives for a sum of n float32: a share from each, twice; little of it whole, once."""
+    whole = (size - 1) * n * 4
+    return whole if whole <= max(SMALL, n * 4) else 2 * (size - 1) * (n // size) * 4
 
 
 def expected_bytes(kind: str, size: int) -> int:
@@ -213,11 +220,11 @@ def expected_bytes(kind: str, size: int) -> int:
     blocks = share // 1024
     factors = [round_up(side * SETTINGS["rank"], 16 * size) for side in ELEMENTS]
     return {
-        "none": 2 * others * share * 4,
+        "none": exchanged(N, size),
         "bf16": 2 * others * share * 2,
         "fp16": 2 * others * (share * 2 + 4 * blocks),
         "int8": 2 * others * (share + 4 * blocks),
-        "powersgd": sum(2 * others * factor // size * 4 for factor in factors),
+        "powersgd": sum(exchanged(factor, size) for factor in factors),
         "topk": others * round(SETTINGS["fraction"] * N) * 8,
     }[kind]
 
