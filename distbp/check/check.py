@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 from torch import nn
 
@@ -17,6 +16,7 @@ from distbp.data.part import Part
 from distbp.engines.base import Loss
 from distbp.engines.tables import sparse_tables
 from distbp.program.program import Program, build
+from distbp.training.evaluation import evaluating
 
 LAWS = {**maps.LAWS, **failure.LAWS, **model.LAWS, **rounding.LAWS, **workers.LAWS}
 Section = tuple[str, list[Finding]]
@@ -68,15 +68,3 @@ class Check:
     def _build(self, module: nn.Module, loss: Loss, part: Part) -> Program:
         inputs, tables = part.inputs, sparse_tables(module)
         return build(module, loss, inputs, part.target, fallback=self.fallback, outputs=False, tables=tables)
-
-
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """The module in evaluation mode, and afterwards every part of it in the mode that it was in."""
-    modes = [(m, m.training) for m in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for m, training in modes:
-            m.training = training
