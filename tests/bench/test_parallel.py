@@ -1,4 +1,4 @@
-"""The contenders that several workers run do one and the same step, and none of them does it slower than it need."""
+"""The contenders that several workers run do one and the same step."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -6,20 +6,15 @@ from typing import Any, cast
 
 import pytest
 import torch
-from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
 from distbp.bench import contenders, parallel
-from distbp.bench.contenders import LR, OPTIMIZERS, Autograd, Contender
+from distbp.bench.contenders import Autograd, Contender
 from distbp.bench.models.case import Case, joined
 from distbp.bench.models.table import build_for
 from distbp.bench.parallel import Ours, PlainMpi, Replicated
-from distbp.bench.rounds import Step
-from distbp.bench.together import NAME, slice_length, together
 from distbp.comm.base import Communicator
 from distbp.comm.channel import channel
 from distbp.comm.connect import join
-from distbp.comm.mpi import MpiCommunicator
 from distbp.comm.torch_dist import TorchCommunicator
 from distbp.comm.world import World
 from tests.pool import Pool
@@ -90,56 +85,3 @@ def test_they_go_the_way_of_one_process(pool: Pool, model: str) -> None:
             assert begin == start
             for ours, expected in zip(theirs, plain, strict=True):
                 assert ours - start == pytest.approx(expected - start, rel=0.02, abs=1e-6 * start), name
-
-
-def ddp_loop(case: Case, comm: MpiCommunicator, gloo: TorchCommunicator) -> Step:
-    """As torch's tutorial has it, with a fused optimizer."""
-    replica = DistributedDataParallel(case.module, process_group=gloo.group, gradient_as_bucket_view=True)
-    optimizer = OPTIMIZERS[case.optimizer](replica.parameters(), lr=LR)
-
-    def step() -> None:
-        optimizer.zero_grad()
-        loss_sum, count = cast(tuple[torch.Tensor, int], case.loss(replica(*case.inputs), case.target))
-        (loss_sum / count).backward()
-        optimizer.step()
-
-    return step
-
-
-def mpi_loop(case: Case, comm: MpiCommunicator, gloo: TorchCommunicator) -> Step:
-    """As mpi4py's users have it: gradients into one array, summed, and back."""
-    parameters = list(case.module.parameters())
-    optimizer = OPTIMIZERS[case.optimizer](parameters, lr=LR)
-
-    def step() -> None:
-        optimizer.zero_grad()
-        loss_sum, count = cast(tuple[torch.Tensor, int], case.loss(case.module(*case.inputs), case.target))
-        (loss_sum / count).backward()
-        flat = nn.utils.parameters_to_vector([cast(torch.Tensor, parameter.grad) for parameter in parameters])
-        comm.all_reduce(flat, name=NAME).wait()
-        flat /= comm.size
-        for parameter, piece in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):  # type: ignore[no-untyped-call]
-            parameter.grad = piece.view(parameter.shape)
-        optimizer.step()
-
-    return step
-
-
-LOOPS = {"ddp": ddp_loop, "mpi4py": mpi_loop}
-
-
-def quickest(comm: Communicator, name: str) -> list[float]:
-    """Milliseconds a step of the contender and of the plain loop, of the best of some rounds."""
-    assert isinstance(comm, MpiCommunicator)
-    with gloo_beside(comm) as gloo:
-        cases = [build_for(comm.rank, "neumf", seed=0) for _ in range(2)]
-        steps = {"contender": CONTENDERS[name](cases[0], comm, gloo).step, "plain": LOOPS[name](cases[1], comm, gloo)}
-        counts = {which: slice_length(step, comm) for which, step in steps.items()}
-        times = together(steps, counts, comm, rounds=9)
-    return [min(times["contender"]), min(times["plain"])]
-
-
-@pytest.mark.parametrize("name", LOOPS)
-def test_none_is_slower_than_the_loop_that_people_write(pool: Pool, name: str) -> None:
-    contender, plain = pool.run("mpi", 2, quickest, name)[0]
-    assert contender < 1.5 * plain
