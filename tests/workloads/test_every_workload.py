@@ -1,0 +1,58 @@
+"""The laws of every workload: both engines train it, and the number of workers changes nothing, not a bit.
+
+The table is what ``tests/workloads/small`` holds; a workload of conf/ that is not in it fails here.
+"""
+
+import json
+import math
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+
+import pytest
+import torch
+from rich.console import Console
+
+from distbp import config, job
+from tests.workloads import small
+from tests.workloads.small import Small
+
+FAMILIES = [import_module(f"{small.__name__}.{module.name}") for module in iter_modules(small.__path__)]
+WORKLOADS: dict[str, Small] = {name: entry for family in FAMILIES for name, entry in family.SMALL.items()}
+CONF = config.conf_dir() / "workload"
+
+
+def train(comm, *request):
+    """What rank 0 writes into ``result.json``."""
+    torch.set_num_threads(1)
+    return job.train(config.request(*request), comm, Console(quiet=True))
+
+
+def test_every_workload_is_held_to_the_laws() -> None:
+    assert sorted(WORKLOADS) == sorted(str(p.relative_to(CONF).with_suffix("")) for p in CONF.rglob("*.yaml"))
+
+
+@pytest.mark.parametrize("engine", ["manual", "autograd"])
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_two_workers_give_the_bits_of_one(pool, tmp_path: Path, name: str, engine: str) -> None:
+    """Three steps on four parts, the last one ragged, and an evaluation."""
+    entry = WORKLOADS[name]
+    words = [
+        f"workload={name}", f"data.path={entry.write(tmp_path)}", f"engine={engine}",
+        "batch_size=22", *entry.settings, "shards=4", "steps=3", "log.every=1",
+    ]  # fmt: skip
+    one, two = (
+        pool.run(kind, size, train, *words, f"run_dir={tmp_path / kind}")[0]
+        for kind, size in (("local", 1), ("mpi", 2))
+    )
+    assert one["steps"] == two["steps"] == 3
+    assert one["weights_sha256"] == two["weights_sha256"]
+    assert one["metrics"] == two["metrics"]
+    assert all(math.isfinite(figure) for figure in one["metrics"].values())
+    lines = [
+        [json.loads(line) for line in (tmp_path / kind / "metrics.jsonl").read_text().splitlines()]
+        for kind in ("local", "mpi")
+    ]
+    losses = [[line["loss"] for line in of_one if "loss" in line] for of_one in lines]
+    assert losses[0] == losses[1]
+    assert len(losses[0]) >= 3
