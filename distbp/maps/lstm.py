@@ -1,6 +1,8 @@
 """Long short-term memory (Hochreiter & Schmidhuber 1997): over time, by layers, and one step alone.
 
 T time, N examples, I features in, H hidden, L layers times directions. Gates stand in torch's order i, f, g, o.
+Where the parameters end with a projection W_hr (P,H) the hidden state is h = W_hr m, (N,P), of m = o tanh c (Sak et al.
+2014); else it is m itself.
 """
 
 # ruff: noqa: D102 - the class's docstring holds the equations of both functions
@@ -21,15 +23,16 @@ MODE = 2  # the LSTM's number among oneDNN's recurrent layers
 
 
 class Steps(Cell):
-    """i, f, o = sigma(.), g = tanh(.) of x W_ih^T + h W_hh^T + b;  c' = f c + i g,  h' = o tanh c'.
-    do = dh' tanh c',  dc' += dh' o (1 - tanh^2 c'),  di = dc' g,  df = dc' c,  dg = dc' i,  dc = dc' f
+    """i, f, o = sigma(.), g = tanh(.) of x W_ih^T + h W_hh^T + b;  c' = f c + i g,  m = o tanh c',  h' = m or W_hr m.
+    dm = dh' or W_hr^T dh',  do = dm tanh c',  dc' += dm o (1 - tanh^2 c'),  di = dc' g,  df = dc' c,  dg = dc' i
+    dc = dc' f,  dW_hr = sum_t dh'_t^T m_t
     """
 
     @staticmethod
     def forward(
         x: Tensor, states: Sequence[Tensor], parameters: Sequence[Tensor], reverse: bool
     ) -> tuple[Tensor, Sequence[Tensor], Any]:
-        (h, c), (W_ih, W_hh, *b) = states, parameters
+        (h, c), (W_ih, W_hh, *b), W_hr = states, *_split(parameters)
         gates = linear(x, W_ih, b[0] + b[1] if b else None)
         kept: list[tuple[Tensor, ...]] = []
         for t in recurrent.order(x, reverse):
@@ -38,7 +41,7 @@ class Steps(Cell):
             i, f = i_f.chunk(2, 1)
             c = (f * c).addcmul_(i, g)
             k = c.tanh()
-            h = o * k
+            h = o * k if W_hr is None else (o * k) @ W_hr.t()
             kept.append((i_f, g, o, k, c_before, h))
         *kept_by_kind, y = zip(*kept[:: -1 if reverse else 1], strict=True)
         return pile(y), (h, c), kept_by_kind
@@ -52,15 +55,22 @@ class Steps(Cell):
         # every factor of every time at once; the steps multiply into it what reaches them
         d_gates = torch.stack((*by_c, sigmoid_backward(k, o)), 2)
         h_to_c = tanh_backward(o, k)
-        d_h, times = recurrent.arriving(d_y, run.order()[-1], d_last[0], k[0]), run.order()
-        d_c = torch.zeros_like(d_h) if d_last[1] is None else d_last[1]
+        own, W_hr = _split(run.parameters)
+        d_h, times = recurrent.arriving(d_y, run.order()[-1], d_last[0], run.y[0]), run.order()
+        d_c = torch.zeros_like(k[0]) if d_last[1] is None else d_last[1]
+        d_hs: list[Tensor] = []
         for t, before in zip(reversed(times), [*reversed(times[:-1]), None], strict=True):
-            d_c = torch.addcmul(d_c, d_h, h_to_c[t])
+            d_hs.append(d_h)
+            d_m = d_h if W_hr is None else d_h @ W_hr
+            d_c = torch.addcmul(d_c, d_m, h_to_c[t])
             d_gates[t][:, :3].mul_(d_c.unsqueeze(1))
-            d_gates[t][:, 3].mul_(d_h)
+            d_gates[t][:, 3].mul_(d_m)
             d_c.mul_(f[t])
-            d_h = recurrent.carried(d_gates[t].flatten(1), run.parameters[1], d_y, before)
-        d_x, d_parameters = recurrent.weighted(run, d_gates.flatten(2))
+            d_h = recurrent.carried(d_gates[t].flatten(1), own[1], d_y, before)
+        d_x, d_parameters = recurrent.weighted(run._replace(parameters=own), d_gates.flatten(2))
+        if W_hr is not None:
+            by_time = pile(d_hs if run.reverse else d_hs[::-1])
+            d_parameters.append(by_time.flatten(0, 1).t() @ (o * k).flatten(0, 1))
         return d_x, (d_h, d_c), d_parameters
 
 
@@ -98,11 +108,12 @@ class LSTM(Map):
     def forward(
         x: Tensor, states: Sequence[Tensor], parameters: Sequence[Tensor], **attributes: Any
     ) -> tuple[tuple[Tensor, ...], Any]:
-        return recurrent.forward(_cell(x), x, states, parameters, attributes)
+        return recurrent.forward(_cell(x, states), x, states, parameters, attributes)
 
     @staticmethod
     def vjp(saved: Any, d_outputs: Sequence[Tensor | None]) -> tuple[Any, ...]:
-        return recurrent.vjp(_cell(saved[0][0][1][0].x), saved, d_outputs)
+        run: Run = saved[0][0][1][0]
+        return recurrent.vjp(_cell(run.x, run.states), saved, d_outputs)
 
 
 @register_map("aten.lstm.input", when=recurrent.dropped)
@@ -117,7 +128,7 @@ class DroppedLSTM(Map):
     def forward(
         x: Tensor, states: Sequence[Tensor], parameters: Sequence[Tensor], generator: Generator, **attributes: Any
     ) -> tuple[tuple[Tensor, ...], Any]:
-        return recurrent.forward(_cell(x), x, states, parameters, attributes, generator=generator)
+        return recurrent.forward(_cell(x, states), x, states, parameters, attributes, generator=generator)
 
     vjp = staticmethod(LSTM.vjp)
 
@@ -144,9 +155,15 @@ def _activated(gates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return gates[:, : 2 * n].sigmoid(), gates[:, 2 * n : 3 * n].tanh(), gates[:, 3 * n :].sigmoid()
 
 
-def _cell(x: Tensor) -> type[Cell]:
-    fused = x.device.type == "cpu" and x.dtype == torch.float32 and torch._C._has_mkldnn
+def _cell(x: Tensor, states: Sequence[Tensor]) -> type[Cell]:
+    projected = states[0].shape[-1] != states[1].shape[-1]  # P is less than H
+    fused = x.device.type == "cpu" and x.dtype == torch.float32 and torch._C._has_mkldnn and not projected
     return Fused if fused else Steps
+
+
+def _split(parameters: Sequence[Tensor]) -> tuple[Sequence[Tensor], Tensor | None]:
+    """The weights and biases of the gates, and the projection if there is one."""
+    return (parameters[:-1], parameters[-1]) if len(parameters) % 2 else (parameters, None)
 
 
 def _operands(x: Tensor, states: Sequence[Tensor], parameters: Sequence[Tensor]) -> list[Tensor]:

@@ -193,6 +193,42 @@ class MeanPool3d(Map):
         return (aten.avg_pool3d_backward(d_y, shaped(known, d_y), *told),)
 
 
+@register_map("aten.fractional_max_pool2d.default")
+class FractionalMaxPool2d(Map):
+    """y_q = x_i(q), i(q) the maximum of a window whose place is drawn (N,C,2)   (N,C,P) -> (N,C,Q) (N,C,Q).
+    dx_p = sum_q [p = i(q)] dy_q   (Graham 2014)
+    """
+
+    @staticmethod
+    def forward(x: Tensor, random_samples: Tensor, *, kernel_size: Ints, output_size: Ints) -> tuple[Any, Any]:
+        y, i = aten.fractional_max_pool2d(x, kernel_size, output_size, random_samples)
+        return (y, i), (shell(x), i, (kernel_size, output_size))
+
+    @staticmethod
+    def vjp(saved: Any, d_outputs: Any) -> tuple[Any, ...]:
+        known, i, told = saved
+        d_y, _ = d_outputs
+        return aten.fractional_max_pool2d_backward(d_y, shaped(known, d_y), *told, i), None
+
+
+@register_map("aten.fractional_max_pool3d.default")
+class FractionalMaxPool3d(Map):
+    """y_q = x_i(q), i(q) the maximum of a window whose place is drawn (N,C,3)   (N,C,P) -> (N,C,Q) (N,C,Q).
+    dx_p = sum_q [p = i(q)] dy_q   (Graham 2014)
+    """
+
+    @staticmethod
+    def forward(x: Tensor, random_samples: Tensor, *, kernel_size: Ints, output_size: Ints) -> tuple[Any, Any]:
+        y, i = aten.fractional_max_pool3d(x, kernel_size, output_size, random_samples)
+        return (y, i), (shell(x), i, (kernel_size, output_size))
+
+    @staticmethod
+    def vjp(saved: Any, d_outputs: Any) -> tuple[Any, ...]:
+        known, i, told = saved
+        d_y, _ = d_outputs
+        return aten.fractional_max_pool3d_backward(d_y, shaped(known, d_y), *told, i), None
+
+
 def _row(number: Ints, above: int) -> list[int]:
     """A number for one dimension as the numbers of an image of one row."""
     return [above, number if isinstance(number, int) else number[0]]

@@ -21,7 +21,7 @@ class Run(NamedTuple):
     x: Tensor  # (T,N,I)
     y: Tensor  # (T,N,H)
     states: Sequence[Tensor]  # before the first step, each (N,H)
-    parameters: Sequence[Tensor]  # W_ih, W_hh and, if there are biases, b_ih, b_hh
+    parameters: Sequence[Tensor]  # W_ih, W_hh, if there are biases b_ih, b_hh, and what the cell has besides
     reverse: bool
     kept: Any
 
@@ -62,7 +62,7 @@ def forward(
 ) -> tuple[tuple[Tensor, ...], Any]:
     """``(y, h_n, ...)`` of the whole stack; with a generator, dropout between the layers."""
     directions = 2 if attributes["bidirectional"] else 1
-    each = len(parameters) // len(states[0])
+    each = len(parameters) // len(states[0])  # of one layer in one direction
     y = x.transpose(0, 1).contiguous() if attributes["batch_first"] else x
     last: list[Sequence[Tensor]] = []
     layers: list[tuple[Tensor | None, list[Run]]] = []
@@ -109,19 +109,14 @@ def vjp(cell: type[Cell], saved: Any, d_outputs: Sequence[Tensor | None]) -> Gra
     return d_x, tuple(pile(d) for d in zip(*d_states, strict=True)), tuple(d_parameters)
 
 
-def plain(inputs: Sequence[Any], given: Mapping[str, Any]) -> bool:
-    """Whether the layers have no dropout between them, and no projection of their states (a fifth parameter)."""
-    return _unprojected(inputs, given) and not _between(given)
+def plain(_inputs: Sequence[Any], given: Mapping[str, Any]) -> bool:
+    """Whether the layers have no dropout between them."""
+    return not _between(given)
 
 
-def dropped(inputs: Sequence[Any], given: Mapping[str, Any]) -> bool:
-    """Whether the layers have dropout between them that keeps something, and no projection."""
-    return _unprojected(inputs, given) and _between(given) and bool(given["dropout"] < 1)
-
-
-def _unprojected(inputs: Sequence[Any], given: Mapping[str, Any]) -> bool:
-    layers = given["num_layers"] * (2 if given["bidirectional"] else 1)
-    return bool(len(inputs[2]) == layers * (4 if given["has_biases"] else 2))
+def dropped(_inputs: Sequence[Any], given: Mapping[str, Any]) -> bool:
+    """Whether the layers have dropout between them that keeps something."""
+    return _between(given) and bool(given["dropout"] < 1)
 
 
 def _between(given: Mapping[str, Any]) -> bool:

@@ -103,6 +103,7 @@ FAMILIES = {
         "chunk",
     ),
     "dropout": ("dropout",),
+    "noise": ("rand", "bernoulli", "normal", "uniform", "multinomial", "exponential"),
     "linear": ("linear",),
     "added": ("addmm", "addmv", "addr", "addbmm"),
     "einsum": ("einsum", "tensordot", "multi_dot", "chain_matmul", "kron"),

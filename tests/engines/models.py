@@ -194,6 +194,20 @@ def logits_only(output: dict[str, Tensor], target: Tensor) -> tuple[Tensor, int]
     return cross_entropy(output["logits"], target)
 
 
+class Variational(nn.Module):
+    """Noise of every kind among the layers, as in a variational autoencoder (Kingma and Welling 2014)."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder, self.decoder = nn.Linear(6, 8), nn.Linear(4, 4)
+
+    def forward(self, x):
+        mean, deviation = self.encoder(x).chunk(2, dim=1)
+        code = mean + torch.randn_like(mean) * deviation.exp() + torch.rand(mean.shape) * torch.randn(4)
+        mask = torch.bernoulli(torch.sigmoid(mean.detach())) + torch.rand_like(mean)
+        return self.decoder(code * mask * torch.empty(4).uniform_(0.5, 1.5))
+
+
 MODELS = [
     Model("relu", lambda: perceptron(nn.ReLU()), cross_entropy, labels, ((2, 3),)),
     Model("tanh", lambda: perceptron(nn.Tanh()), squared_error, numbers),
@@ -204,6 +218,7 @@ MODELS = [
     Model("dropout of the input", lambda: nn.Sequential(nn.Dropout(0.3), nn.Linear(6, 4)), cross_entropy, labels),
     Model("dropout of nothing", lambda: perceptron(nn.Dropout(0.0), nn.Dropout(1.0)), squared_error, numbers),
     Model("evaluation mode", lambda: perceptron(nn.Dropout(0.5)).eval(), cross_entropy, labels),
+    Model("noise", Variational, squared_error, numbers),
     Model("residual", Residual, squared_error, numbers),
     Model("branches", Branches, cross_entropy, labels),
     Model("tied", Tied, cross_entropy, labels),

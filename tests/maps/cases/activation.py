@@ -54,6 +54,10 @@ def _activations() -> Iterator[Case]:
         yield Case("aten.elu.default", rectifier.Elu, ("NI",), told)
     yield Case("aten.celu.default", rectifier.Celu, ("NI",), {"alpha": 0.7})
     yield Case("aten.rrelu.default", rectifier.MeanLeakyRelu, ("NI",), {"lower": 0.1, "upper": 0.5})
+    yield Case("aten.rrelu.default", rectifier.RandomLeakyRelu, ("NI",), {"training": True})
+    yield Case(
+        "aten.rrelu.default", rectifier.RandomLeakyRelu, ("NTI",), {"lower": 0.1, "upper": 0.5, "training": True}
+    )
     for dim in (1, -2):
         yield Case("aten.glu.default", activation.Glu, (_twice,), {"dim": dim})
 

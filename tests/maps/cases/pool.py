@@ -87,6 +87,23 @@ def _moved() -> Iterator[Case]:
     places = _places("NCHML", 4 * 5 * 6)
     yield Case("aten.max_unpool3d.default", window.MaxUnpool, ("NCHML", places), deep, {"H": 2, "M": 2, "L": 3})
 
+    for dims, op in ((2, pool.FractionalMaxPool2d), (3, pool.FractionalMaxPool3d)):
+        name = f"aten.fractional_max_pool{dims}d.default"
+        told = {"kernel_size": [2] * dims, "output_size": [3] * dims}
+        letters = "HML"[:dims]
+        for shape in (f"NC{letters}", f"C{letters}"):
+            yield Case(name, op, (_distinct(shape), _samples(shape, dims)), told, {"H": 7, "M": 8, "L": 7})
+
+
+def _samples(shape: str, dims: int) -> Callable[[Sizes, Generator], Tensor]:
+    """Where the windows of a fractional pooling begin, as shares of the room that they have."""
+
+    def draw(sizes: Sizes, generator: Generator) -> Tensor:
+        examples = sizes["N"] if "N" in shape else 1
+        return torch.rand(examples, sizes["C"], dims, generator=generator, dtype=torch.float64)
+
+    return draw
+
 
 def _places(shape: str, positions: int) -> Callable[[Sizes, Generator], Tensor]:
     """Distinct places, for each channel, where an unpooling puts its elements."""

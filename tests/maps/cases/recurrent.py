@@ -63,6 +63,25 @@ def layers(op: str, *, batch_first: bool = False, **given: Any) -> Case:
     return Case(f"aten.{op}.input", rule, (x, (h, h) if op == "lstm" else h, parameters), told)
 
 
+def projected(*, biases: bool, rule: type[Map] = lstm.LSTM, **given: Any) -> Case:
+    """An LSTM whose hidden states, (N, 1), are projections."""
+    told = {**PLAIN, "has_biases": biases, "batch_first": False, **given}
+    directions = 2 if told["bidirectional"] else 1
+    runs = directions * told["num_layers"]
+    parameters = tuple(
+        weight
+        for run in range(runs)
+        for weight in (
+            normal("4O", directions if run >= directions else "I", scale=0.4),
+            normal("4O", 1, scale=0.4),
+            *((normal("4O", scale=0.4),) * 2 if biases else ()),
+            normal(1, "O"),
+        )
+    )
+    states = normal(runs, "N", 1), normal(runs, "N", "O")
+    return Case("aten.lstm.input", rule, ("TNI", states, parameters), told, {"O": 3})
+
+
 def cell(op: str, *, biases: bool) -> Case:
     hidden = f"{GATES[op.removesuffix('_cell')]}O"
     h = ("NO", "NO") if op == "lstm_cell" else "NO"
@@ -83,6 +102,10 @@ def cases() -> Iterator[Case]:
         yield layers(op, **DEEP, dropout=0.4, batch_first=True)
         yield layers(op, **DEEP, dropout=0.4, train=False)
         yield layers(op, dropout=0.4)
+    yield projected(biases=True)
+    yield projected(biases=False)
+    yield projected(biases=True, **DEEP)
+    yield projected(biases=True, **DEEP, dropout=0.4, rule=lstm.DroppedLSTM)
     for op in CELLS:
         yield cell(op, biases=True)
         yield cell(op, biases=False)
