@@ -14,7 +14,8 @@ VERBS = {
     "explain": "the model's mappings as a table, then its passes as Python; output=FILE: a file that runs by itself",
     "check": "mappings, gradients and workers held to the law; exit code 3, and the first bad layer, if one fails",
     "bench": "engines: time and memory of a step with each engine, model by model; reduction: time of a sum over the "
-    "workers, each way, beside a copy in memory; race: time of their whole steps, beside DistributedDataParallel's",
+    "workers, each way, beside a copy in memory; race: time of their whole steps, beside DistributedDataParallel's; "
+    "rows: time of a step with tables of more and more rows",
     "data": "list: data sets that can be fetched; fetch NAME: fetch one now",
     "doctor": "what this machine has: cores, MPI, GPUs, and how quickly workers can talk",
 }

@@ -1,6 +1,7 @@
 """The verbs of ``distbp bench``: a table on the screen, and with ``output`` the same as JSON."""
 
 import json
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from distbp.bench.names import MODELS
 from distbp.comm.base import Communicator
 from distbp.comm.channel import channel
 from distbp.comm.connect import join
+from distbp.comm.torch_dist import TorchCommunicator
 from distbp.comm.world import World
 from distbp.doctor import cpu_model
 from distbp.errors import RequestError
@@ -43,25 +45,47 @@ def bench_engines(request: Request, _comm: Communicator, _console: Console) -> d
 
 
 def bench_reduction(request: Request, comm: Communicator, _console: Console) -> dict[str, Any]:
-    """The sums compared between these workers; gloo joins the same workers once more."""
+    """The sums compared between these workers."""
     from distbp.bench import reduction
 
+    def rows(gloo: TorchCommunicator) -> list[dict[str, Any]]:
+        largest, rounds = request.bench.largest, request.bench.rounds
+        return reduction.bench(comm, gloo, largest=largest, rounds=rounds, say=say(comm))
+
+    return beside_gloo(request, comm, rows)
+
+
+def bench_rows(request: Request, comm: Communicator, _console: Console) -> dict[str, Any]:
+    """Steps with tables of different heights compared between these workers."""
+    from distbp.bench import tables
+
+    def rows(gloo: TorchCommunicator) -> list[dict[str, Any]]:
+        tallest, rounds = request.bench.tallest, request.bench.rounds
+        return tables.bench(comm, gloo, tallest=tallest, rounds=rounds, seed=request.seed, say=say(comm))
+
+    return beside_gloo(request, comm, rows)
+
+
+def beside_gloo(
+    request: Request, comm: Communicator, measure: Callable[[TorchCommunicator], list[dict[str, Any]]]
+) -> dict[str, Any]:
+    """The rows that ``measure`` makes, given gloo, which joins the same workers once more. Collective."""
     agreed(comm, lambda: refuse_gpu_and_unwritable(request) if comm.rank == 0 else None)
     world = World.detect()
     with closing(join(world, channel(world), kind="torch", device="cpu", timeout=request.comm.timeout)) as gloo:
         gloo.board = comm.board
-        rows = reduction.bench(
-            comm,
-            gloo,
-            largest=request.bench.largest,
-            rounds=request.bench.rounds,
-            say=lambda line: print(line, flush=True) if comm.rank == 0 else None,
-        )
+        assert isinstance(gloo, TorchCommunicator)
+        rows = measure(gloo)
     facts = {**environment(torch.get_num_threads()), "workers": comm.size, "comm": comm.kind}
     result = {"rows": rows, "environment": facts}
     if request.output and comm.rank == 0:
         write(json.dumps(result, indent=2), request.output)
     return result
+
+
+def say(comm: Communicator) -> Callable[[str], None]:
+    """Print on rank 0 alone."""
+    return lambda line: print(line, flush=True) if comm.rank == 0 else None
 
 
 def environment(threads: int) -> dict[str, Any]:

@@ -28,9 +28,13 @@ from distbp.schema import Request, from_config
 
 INTERRUPTED = 128 + 2  # SIGINT, as a shell says it
 READER_LEFT = 128 + 13  # SIGPIPE
-BENCHES = ("engines", "reduction", "race")
+BENCHES = ("engines", "reduction", "race", "rows")
 ALONE = ("explain", "bench engines")  # verbs that look at one process
-TOGETHER = {"bench reduction": "sums over workers", "bench race": "steps of several workers"}
+TOGETHER = {
+    "bench reduction": "sums over workers",
+    "bench race": "steps of several workers",
+    "bench rows": "steps of several workers",
+}
 PLACEMENT = ("workers", "comm", "device", "threads", "run_dir", "resume", "resume_allow", "output", "bench")
 """Keys that say where a job runs and from where: an evaluation does not take them over from the run."""
 

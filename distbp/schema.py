@@ -34,6 +34,7 @@ Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Seconds = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 Rounds = Annotated[int, Field(ge=2, le=2**31 - 1)]  # a spread needs two
+Rows = Annotated[int, Field(ge=10_000, le=2**31 - 1)]
 SumBytes = Annotated[int, Field(ge=4096, le=2**31 - 1)]
 No = Annotated[Literal[False], Field(json_schema_extra={"const": "false"})]  # as it is typed
 PathText = Annotated[str, Field(min_length=1, json_schema_extra={"format": "path"}), AfterValidator(_expanded)]
@@ -109,6 +110,7 @@ class Bench(Section):
     models: Literal["all"] | tuple[str, ...]
     rounds: Rounds
     largest: SumBytes
+    tallest: Rows
     compile: Literal["auto"] | No
 
 

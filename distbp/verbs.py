@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
-from distbp.benches import bench_engines, bench_reduction
+from distbp.benches import bench_engines, bench_reduction, bench_rows
 from distbp.comm.base import Communicator
 from distbp.comm.world import World
 from distbp.doctor import measure, report, survey
@@ -81,5 +81,6 @@ VERBS: Mapping[str, Callable[[Request, Communicator, Console], dict[str, Any]]] 
     "bench engines": bench_engines,
     "bench reduction": bench_reduction,
     "bench race": bench_race,
+    "bench rows": bench_rows,
     "race": race_inside,
 }

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,11 @@ from distbp.training import optimizers
 
 LR = 1e-5  # thousands of steps on one batch: a larger rate would learn it by heart, and tiny numbers are slow
 BUCKET_BYTES = 25 * 2**20
-OPTIMIZERS: Mapping[str, Callable[..., Optimizer]] = {"sgd": optimizers.sgd, "adamw": optimizers.adamw}
+OPTIMIZERS: Mapping[str, Callable[..., Optimizer]] = {
+    "sgd": optimizers.sgd,
+    "adamw": optimizers.adamw,
+    "plain": partial(optimizers.sgd, momentum=0.0),
+}
 
 
 class Contender(ABC):

@@ -14,6 +14,7 @@ from distbp.comm.torch_dist import TorchCommunicator
 from distbp.data.part import Part
 from distbp.training import optimizers
 from distbp.training.data_parallel import DataParallel
+from distbp.training.touched_rows import touching
 
 # torch 2.13 deprecates the old name, which is all that earlier versions have.
 _NAMES = inspect.signature(DistributedDataParallel).parameters
@@ -34,14 +35,15 @@ class Ours(Contender):
         self.parts = [Part(v, piece.inputs, piece.target, draws=0) for v, piece in enumerate(case.cut(parts), first)]
         self.present = (True,) * (parts * comm.size)
         self.parallel.prepare(self.parts[0])
-        self.parameters = self.parallel.flat_parameters
+        self.parameters = self.parallel.updated
         self.optimizer = OPTIMIZERS[case.optimizer](self.parameters, lr=LR)
         self.position = 0
 
     def step(self) -> None:
         """Everybody's gradients, summed, and the update."""
         totals = self.parallel.gradients(self.parts, self.present, step=self.position)
-        optimizers.update(self.optimizer, lr=LR, count=totals.count)
+        with touching(self.parallel.touched_rows, self.parallel.row_gradients, self.optimizer):
+            optimizers.update(self.optimizer, lr=LR, count=totals.count)
         self.position += 1
 
 

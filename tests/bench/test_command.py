@@ -71,6 +71,19 @@ def test_sums_of_two_workers(tmp_path: Path, start: list[str], missing: tuple[st
         assert (row["window_ratio"] is None) == ("window" in missing)
 
 
+def test_tables_of_two_workers(tmp_path: Path) -> None:
+    figures = tmp_path / "figures.json"
+    command = [sys.executable, "-m", "distbp", "bench", "rows", "workers=2"]
+    done = Run([*command, "bench.tallest=100000", "bench.rounds=2", f"output={figures}"])
+    assert done.wait() == 0, done.stderr
+    found = json.loads(figures.read_text())["rows"]
+    assert [row["rows"] for row in found] == [10_000, 100_000]
+    assert found[0]["ratio"] == 1
+    for row in found:
+        assert row["ddp_ratio"] == pytest.approx(row["ddp_ms"] / row["ours_ms"])
+        assert min(row["ours_ms"], row["ratio"]) > 0
+
+
 RACED = ["ours", "ddp", "mpi4py", "threads", "alone", "library", "sharded", "late"]
 RATIOS = ["ddp_ratio", "bound", "mpi4py_ratio", "threads_ratio", "ordered_ratio", "sharded_ratio", "overlap_ratio"]
 RACE = ["bench", "race", "bench.models=[mlp_small,neumf]", "bench.rounds=2"]
@@ -117,14 +130,14 @@ def test_what_is_asked_for_reaches_the_verb(distbp: Distbp, launched: Launched) 
 
 
 WRONG = [
-    ("bench", "bench=(missing)", "engines, reduction, race is allowed", ""),
-    ("bench  engine", "bench=engine", "engines, reduction, race is allowed", "engines"),
-    ("bench  engines  engines", "bench=engines engines", "engines, reduction, race is allowed", ""),
+    ("bench", "bench=(missing)", "engines, reduction, race, rows is allowed", ""),
+    ("bench  engine", "bench=engine", "engines, reduction, race, rows is allowed", "engines"),
+    ("bench  engines  engines", "bench=engines engines", "engines, reduction, race, rows is allowed", ""),
     ("bench  engines  workers=2", "workers=2", "1 is allowed: bench engines measures one process", ""),
     ("bench  reduction", "workers=1", "2 or more are needed: bench reduction measures sums over workers", ""),
     ("bench  race", "workers=1", "2 or more are needed: bench race measures steps of several workers", ""),
     ("bench  race  workers=2  bench.models=[neumff]", "bench.models=neumff", MODELS, "neumf"),
-    ("bench  reductoin  workers=2", "bench=reductoin", "engines, reduction, race is allowed", "reduction"),
+    ("bench  reductoin  workers=2", "bench=reductoin", "engines, reduction, race, rows is allowed", "reduction"),
     ("bench  reduction  workers=2  bench.largest=1", "bench.largest=1", "a whole number from 4096", ""),
     ("bench  engines  bench.models=[mlp_smal]", "bench.models=mlp_smal", MODELS, "mlp_small"),
     ("bench  engines  bench.models=[]", "bench.models=[]", MODELS, ""),

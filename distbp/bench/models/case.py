@@ -19,7 +19,7 @@ class Case:
     loss: Loss
     inputs: tuple[Tensor, ...]
     target: Tensor
-    optimizer: Literal["sgd", "adamw"]
+    optimizer: Literal["sgd", "adamw", "plain"]
     batch_dim: int = 0  # of every tensor of the batch: the examples
 
     def cut(self, number: int) -> "list[Case]":
