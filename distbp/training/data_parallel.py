@@ -20,8 +20,9 @@ from distbp.reduction.compression.choice import choices
 from distbp.reduction.compression.compressed import Compressed
 from distbp.reduction.layout import adopt, plan
 from distbp.reduction.order import Library, Order, Ordered
-from distbp.reduction.reducer import Reducer, Slot, exact_rows
+from distbp.reduction.reducer import Reducer, Slot
 from distbp.reduction.row_reducer import RowReducer
+from distbp.reduction.tally import Tally
 from distbp.rows import Rows
 from distbp.training.clock import Clock
 from distbp.training.finite import blame, finite, first_broken, share
@@ -34,6 +35,7 @@ from distbp.training.weight_guard import EVERY, WeightGuard
 ENGINES: Mapping[str, type[Engine]] = {"manual": ManualEngine, "autograd": AutogradEngine}
 ORDERS: Mapping[str, type[Order]] = {"ordered": Ordered, "library": Library}
 BUCKET_BYTES = 25 * 2**20
+COLUMNS = 4  # of a part's row: the sum of its loss, its count, whether it has samples, whether a sum is not finite
 
 
 @dataclass(frozen=True)
@@ -173,11 +175,13 @@ class DataParallel:
         if self._make:
             self._order = Compressed(self._make, self.layouts, self.comm)
         self._reducer = Reducer(self.layouts + moving, self.comm, self._order)
+        self._tally = Tally(COLUMNS, self._order, self.comm)
         self.flat_parameters = [layout.allocate(self.comm.device) for layout in self.layouts]
         for layout, flat, gradient in zip(self.layouts, self.flat_parameters, self.flat_gradients, strict=True):
             adopt(self._trainable, layout.views(flat))
             flat.grad = gradient
         self._rows = RowReducer(self.engine.tables, self.comm)
+        self._looked_at = [share(gradient, self.comm) for gradient in self.flat_gradients]
         self.touched_rows = [TouchedRows(name, table) for name, table in self.engine.tables.items()]
 
     def gradients(self, parts: Sequence[Part], present: tuple[bool, ...], *, step: int) -> Totals:
@@ -188,16 +192,15 @@ class DataParallel:
         """
         self.guard.look(step)
         self.reducer.reserve(present, step=step)
+        self._tally.reserve(len(present), step=step)
         self.clock.at(step, "compute")
         rows = self._own(parts, present)
         self.clock.at(step, "reduce")
         self.reducer.sum_all(present, step=step)
         self._rows.sum_all(present, step=step)
-        summed = [*(share(g, self.comm) for g in self.flat_gradients), *(r.values for r in self.row_gradients.values())]
-        broken = not all(map(finite, summed))
-        rows[leaves(len(present), self.comm.size, self.comm.rank)[0]][3] = broken
-        told = torch.tensor(rows, dtype=torch.float64, device=self.comm.device)
-        losses, counts, filled, failed = exact_rows(told, self.comm, name=Name(step, "reduce")).T.tolist()
+        first = leaves(len(present), self.comm.size, self.comm.rank)[0]
+        rows[first][3] = not all(map(finite, [*self._looked_at, *(r.values for r in self.row_gradients.values())]))
+        losses, counts, filled, failed = zip(*self._tally.complete(rows, name=Name(step, "reduce")), strict=True)
         self._buffers.move(self.reducer.total, filled, self.comm, step=step)
         loss_sum = sum(losses)
         return Totals(loss_sum, sum(counts), self._order.error, finite=not any(failed) and math.isfinite(loss_sum))
@@ -225,12 +228,12 @@ class DataParallel:
     def _own(
         self, parts: Sequence[Part], present: tuple[bool, ...], *, look: Callable[[Slot], object] = lambda _slot: None
     ) -> list[list[float]]:
-        """This worker's parts, each to its slot, which ``look`` is shown before it is added to others.   -> (V, 4).
+        """This worker's parts, each to its slot, which ``look`` is shown before it is added to others; a row for each.
 
-        The row of a part has the sum of its loss, its count, whether it has samples, and a place for what is found out.
+        It has the sum of the part's loss, its count, whether it has samples, and a place for what is found out.
         """
         by_leaf = {part.index: part for part in parts}
-        rows = [[0.0] * 4 for _ in present]
+        rows = [[0.0] * COLUMNS for _ in present]
 
         def fill(leaf: int, slot: Slot) -> None:
             self._fill(by_leaf[leaf], slot, rows[leaf])

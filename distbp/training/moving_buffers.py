@@ -38,7 +38,7 @@ class MovingBuffers:
 
         ``filled`` says of each part whether it has samples (1) or not (0).
         """
-        if not any(filled):
+        if not (self.floats or self.integers) or not any(filled):
             return
         for name, buffer in self.floats.items():
             buffer.add_(total.views[name] / sum(filled))

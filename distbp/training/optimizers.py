@@ -2,7 +2,7 @@
 
 A YAML file names one of these functions, and its arguments are the keys. ``parameters`` are flat: each holds many
 tensors one after the other, and every rule here is element-wise, so that no tensor's shape matters to it. The fused
-kernels divide the gradient by ``optimizer.grad_scale`` on the way.
+kernels divide the gradient by the count on the way.
 """
 
 from collections.abc import Iterable
@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer
 
 from distbp.bounds import Fraction, NonNegative, Positive
+from distbp.training.fused import fused_step
 
 
 def sgd(
@@ -64,5 +65,4 @@ def update(optimizer: Optimizer, *, lr: float, count: float) -> None:
     for group in optimizer.param_groups:
         group["lr"] = lr
         device = group["params"][0].device
-    optimizer.grad_scale = torch.tensor(float(count or 1), device=device)  # type: ignore[attr-defined]
-    optimizer.step()
+    fused_step(optimizer, torch.tensor(float(count or 1), device=device))

@@ -7,9 +7,10 @@ from unittest import mock
 
 import torch
 
-from distbp.comm.base import Communicator
 from distbp.engines.manual import ManualEngine
 from distbp.reduction.order import Ordered
+from distbp.reduction.reducer import exact_rows
+from distbp.reduction.tally import Tally
 
 
 def instead(owner, name, other):
@@ -30,8 +31,8 @@ def skip_sum():
 
 
 def skip_collective():
-    """The sum of the losses is left out."""
-    instead(Communicator, "all_reduce", lambda all_reduce, self, tensor, **settings: mock.Mock())
+    """The losses of the others are left out."""
+    instead(Tally, "complete", lambda complete, self, rows, **settings: rows)
 
 
 def other_order():
@@ -44,20 +45,14 @@ def other_order():
 
 
 def other_shape():
-    """Twice as many rows are summed."""
-    instead(
-        Communicator,
-        "all_reduce",
-        lambda all_reduce, self, tensor, **settings: all_reduce(self, torch.cat([tensor, tensor]), **settings),
-    )
+    """There are twice as many rows of losses."""
+    instead(Tally, "complete", lambda complete, self, rows, **settings: complete(self, [*rows, *rows], **settings))
 
 
 def other_dtype():
     """As many numbers of another type are summed."""
     instead(
-        Communicator,
-        "all_reduce",
-        lambda all_reduce, self, tensor, **settings: all_reduce(self, tensor.float(), **settings),
+        Tally, "complete", lambda complete, self, rows, *, name: exact_rows(torch.tensor(rows), self._comm, name=name)
     )
 
 
@@ -77,6 +72,11 @@ def not_a_number():
         return outcome
 
     mock.patch.object(ManualEngine, "gradients", broken).start()
+
+
+def late():
+    """The worker does nothing for an hour, where the others wait for its losses."""
+    instead(Tally, "complete", lambda complete, self, rows, **settings: sleep())
 
 
 def sleep():

@@ -16,7 +16,7 @@ from tests.faults import disagreement
 
 Fault = Literal[
     "none", "raise", "exit", "kill", "sleep", "stop", "skip_sum", "skip_collective", "other_order", "other_shape",
-    "other_dtype", "freeze", "flip", "not_a_number", "other_data",
+    "other_dtype", "late", "freeze", "flip", "not_a_number", "other_data",
 ]  # fmt: skip
 FAULTS = {
     "none": lambda module: None,

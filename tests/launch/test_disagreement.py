@@ -21,14 +21,16 @@ START = 60.0  # s, for the processes to start on a busy machine
 STEP = 5
 OTHER = rf"failed at step {STEP} in phase reduce: it entered .* where rank \d entered"
 LATE = rf"failed at step {STEP} in phase data: it did not arrive within comm.timeout=2 s"
+ROWS = r"(tally|all_reduce\(sum\))"  # how the losses become everybody's, in shared memory and by messages
 FAULTS = {  # what is said after "rank R "
     "skip_sum": OTHER,
     "skip_collective": OTHER,
     "other_order": OTHER + ".*bucket 0",
-    "other_shape": OTHER + r" all_reduce\(sum\) of \d+ float64",
+    "other_shape": OTHER + rf" {ROWS} of \d+ float64",
     "other_dtype": r"failed at step 5 in phase reduce: it entered all_reduce\(sum\) of (\d+) float32 .* of \1 float64",
     "flip": rf"failed at step {STEP} in phase guard: its 4.weight",
     "not_a_number": rf"failed at step {STEP} in phase compute: its gradient of 4.weight is not finite",
+    "late": LATE.replace("data", "reduce"),
     "sleep": LATE,
     "stop": LATE,
 }
@@ -45,6 +47,8 @@ SOME = [
     ("mpirun", 3, "flip", 1),
     ("mpirun", 2, "not_a_number", 1),
     ("mpirun", 2, "stop", 1),
+    ("mpirun", 3, "late", 1),
+    ("mpirun", 3, "skip_collective", 2),
 ]
 ALL = [
     (launcher, size, fault, rank)
@@ -68,7 +72,7 @@ def named(folder, launcher, size, fault, rank):
 
     The seconds that it took.
     """
-    timeout = TIMEOUT if fault in ("sleep", "stop") else PATIENT
+    timeout = TIMEOUT if fault in ("late", "sleep", "stop") else PATIENT
     faulty = [f"workload.fault={fault}", f"workload.rank={rank}", f"workload.step={STEP}"]
     words = settings(folder, *faulty, f"comm.timeout={timeout:g}")
     run = Run(command(launcher, size, *words))
