@@ -3,8 +3,8 @@
 Three layouts are read: RecBole's (tab-separated, ``user_id:token``, ``item_id:token``, ``rating:float``,
 ``timestamp:float``), that of MovieLens' ``ratings.csv`` (comma-separated, ``userId``, ``movieId``, ``rating``,
 ``timestamp``) and that of its ``u.data`` (four tab-separated numbers in that order, no header). With a header the
-columns may stand in any order, the time may be missing, and other columns are passed over. A user or an item is any text;
-both are numbered from 0 in the order in which they first appear. Rows are lines, counted from 1, the header too.
+columns may stand in any order, the time may be missing, and other columns are passed over. A user or an item is any
+text; both are numbered from 0 in the order in which they first appear. Rows are lines, counted from 1, the header too.
 """
 
 import math

@@ -40,7 +40,9 @@ class Twin(nn.Module):
     def __init__(self, like: Workload) -> None:
         super().__init__()
         tables = {name.removesuffix(".weight"): w for name, w in like.module.named_parameters()}
-        self.tables = nn.ModuleDict({name: nn.Embedding.from_pretrained(w.clone(), False) for name, w in tables.items()})
+        self.tables = nn.ModuleDict(
+            {name: nn.Embedding.from_pretrained(w.clone(), False) for name, w in tables.items()}
+        )
         self.mean = like.training.batch(np.arange(len(like.training)), np.empty(0))[1].double().mean()
 
     def loss(self, users: Tensor, items: Tensor, target: Tensor) -> Tensor:
@@ -103,10 +105,10 @@ def test_the_module_is_koren_s_equation(table: str) -> None:
     users, items = torch.tensor([0, 2]), torch.tensor([1, 3])
     predicted, lengths = module(users, items)
     for n, (u, i) in enumerate(zip(users, items, strict=True)):
-        b_u, b_i = float(module.user_bias.weight[u]), float(module.item_bias.weight[i])
+        b_u, b_i = module.user_bias.weight[u].item(), module.item_bias.weight[i].item()
         p, q = module.user_factors.weight[u], module.item_factors.weight[i]
-        assert float(predicted[n]) == pytest.approx(float(module.mean) + b_u + b_i + float(p @ q))
-        assert float(lengths[n]) == pytest.approx(b_u**2 + b_i**2 + float(p @ p) + float(q @ q))
+        assert predicted[n].item() == pytest.approx(module.mean.item() + b_u + b_i + (p @ q).item())
+        assert lengths[n].item() == pytest.approx(b_u**2 + b_i**2 + (p @ p).item() + (q @ q).item())
 
 
 def test_the_loss_and_the_errors_are_sums_worked_by_hand() -> None:
