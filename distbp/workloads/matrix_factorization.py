@@ -6,6 +6,7 @@ N ratings in a batch, K factors.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 import numpy as np
@@ -91,7 +92,8 @@ class Rated(Split):
     def batch(self, samples: np.ndarray, draws: np.ndarray) -> tuple[tuple[Tensor, ...], Tensor]:  # noqa: ARG002
         """Users and items (N) int64, and the ratings (N) float32, of ``samples`` (N)."""
         chosen = torch.from_numpy(samples)
-        return (self.users[chosen], self.items[chosen]), self.values[chosen]
+        users, items, values = (column.index_select(0, chosen) for column in (self.users, self.items, self.values))
+        return (users, items), values
 
 
 class Factorization(nn.Module):
@@ -101,10 +103,11 @@ class Factorization(nn.Module):
         self, users: int, items: int, factors: int, *, mean: float, deviation: float, generator: torch.Generator
     ) -> None:
         super().__init__()
-        self.user_bias = table(users, 1, deviation=0.0, generator=generator)
-        self.item_bias = table(items, 1, deviation=0.0, generator=generator)
-        self.user_factors = table(users, factors, deviation=deviation, generator=generator)
-        self.item_factors = table(items, factors, deviation=deviation, generator=generator)
+        rows = partial(table, generator=generator, sparse=True)
+        self.user_bias = rows(users, 1, deviation=0.0)
+        self.item_bias = rows(items, 1, deviation=0.0)
+        self.user_factors = rows(users, factors, deviation=deviation)
+        self.item_factors = rows(items, factors, deviation=deviation)
         self.register_buffer("mean", torch.tensor(mean))
 
     def forward(self, users: Tensor, items: Tensor) -> Predicted:

@@ -22,5 +22,6 @@ def ratings(folder: Path) -> Path:
 
 
 SMALL: dict[str, Small] = {
+    "recommendation/neumf": Small(ratings, ["workload.factors=4", "workload.layers=[8,4]", "workload.others=12"]),
     "recommendation/matrix_factorization": Small(ratings, ["workload.factors=4"]),
 }
