@@ -21,7 +21,21 @@ def ratings(folder: Path) -> Path:
     return path
 
 
+def clicks(folder: Path, rows: int = 60) -> Path:
+    """Sixty clicks in Criteo's format, with numbers below zero and empty fields."""
+    random = np.random.default_rng(0)
+    lines = []
+    for row in range(rows):
+        numbers = ["" if random.random() < 0.2 else str(random.integers(-2, 5000)) for _ in range(13)]
+        categories = ["" if random.random() < 0.1 else f"{random.integers(2**32):08x}" for _ in range(26)]
+        lines.append("\t".join([str(row % 2), *numbers, *categories]))
+    path = folder / "clicks.tsv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
 SMALL: dict[str, Small] = {
     "recommendation/neumf": Small(ratings, ["workload.factors=4", "workload.layers=[8,4]", "workload.others=12"]),
+    "recommendation/dlrm": Small(clicks, ["workload.bottom=[8,4]", "workload.top=[8]", "workload.buckets=50"]),
     "recommendation/matrix_factorization": Small(ratings, ["workload.factors=4"]),
 }

@@ -1,0 +1,90 @@
+"""Criteo's format of clicks: a tab-separated row each, of a label, 13 whole numbers and 26 hexadecimal categories.
+
+No header; the label is 0 or 1; a number or a category may be empty. Rows are counted from 1. All rows of a piece of
+text are parsed at once, whatever is wrong among them is refused with its row.
+
+N rows, B bytes.
+"""
+
+from typing import NamedTuple, NoReturn
+
+import numpy as np
+
+from distbp.data.bad_file import BadFileError, shown
+
+NUMBERS, CATEGORIES = 13, 26
+COLUMNS = 1 + NUMBERS + CATEGORIES
+DIGITS, HEXADECIMAL = 9, 8  # the longest number, without its sign, and every category
+EXPECTED = f"a label, {NUMBERS} numbers and {CATEGORIES} categories between tabs are expected"
+TAB, NEWLINE, MINUS, ZERO = b"\t\n-0"
+NO_DIGIT = 255
+VALUES = np.full(256, NO_DIGIT, np.uint8)
+VALUES[list(b"0123456789abcdef")] = np.arange(16)
+VALUES[list(b"ABCDEF")] = np.arange(10, 16)
+
+
+class Rows(NamedTuple):
+    """Some rows; a number that is missing is 0, a category that is missing is -1."""
+
+    labels: np.ndarray  # (N) int64, 0 or 1
+    numbers: np.ndarray  # (N, 13) int64
+    categories: np.ndarray  # (N, 26) int64, below 2^32
+
+
+def parse(text: np.ndarray, first_row: int) -> Rows:
+    """The rows of a text that ends in a newline. Raises BadFileError for the first that is none.   (B) uint8."""
+    between = np.flatnonzero((text == TAB) | (text == NEWLINE))
+    newlines = np.flatnonzero(text[between] == NEWLINE)
+    if not np.array_equal(newlines, np.arange(COLUMNS - 1, len(between), COLUMNS)) or len(between) % COLUMNS:
+        _refuse(text, first_row)
+    label, number, category = slice(1), slice(1, 1 + NUMBERS), slice(1 + NUMBERS, COLUMNS)
+    ends = between.reshape(-1, COLUMNS)
+    widths = (np.diff(between, prepend=-1) - 1).reshape(-1, COLUMNS)
+    minus = (widths[:, number] > 1) & (text[(ends - widths)[:, number]] == MINUS)
+    labels, a = _value(text, ends[:, label], widths[:, label], base=2, digits=1)
+    numbers, b = _value(text, ends[:, number], widths[:, number] - minus, base=10, digits=DIGITS)
+    categories, c = _value(text, ends[:, category], widths[:, category], base=16, digits=HEXADECIMAL)
+    full = (widths[:, label] == 1).all() and np.isin(widths[:, category], (0, HEXADECIMAL)).all()
+    if not (a and b and c and full):
+        _refuse(text, first_row)
+    there = widths[:, category] > 0
+    return Rows(labels[:, 0], np.where(minus, -numbers, numbers), np.where(there, categories, -1))
+
+
+def _value(
+    text: np.ndarray, ends: np.ndarray, widths: np.ndarray, *, base: int, digits: int
+) -> tuple[np.ndarray, bool]:
+    """The numbers that stand before ``ends``, an empty one 0, and whether all are of at most ``digits`` digits."""
+    value = np.zeros(ends.shape, np.int64)
+    right = bool((widths <= digits).all())
+    for place in range(min(digits, int(widths.max(initial=0)))):
+        digit = VALUES[text[ends - 1 - place]]
+        digit[widths <= place] = 0
+        right &= bool((digit < base).all())
+        value += digit.astype(np.int64) * base**place
+    return value, right
+
+
+def _refuse(text: np.ndarray, first_row: int) -> NoReturn:
+    """Raise for the first row of ``text`` that is none."""
+    for row, line in enumerate(text.tobytes()[:-1].split(b"\n"), start=first_row):
+        complaint = _complaint(line.decode("latin-1").split("\t"))
+        if complaint:
+            raise BadFileError(f"row {row}: {complaint}")
+    raise AssertionError("a text that was refused has a bad row")
+
+
+def _complaint(fields: list[str]) -> str | None:
+    """What is wrong with a row, or None."""
+    if len(fields) != COLUMNS:
+        return f"{len(fields)} columns; {EXPECTED}"
+    if fields[0] not in ("0", "1"):
+        return f"label {shown(fields[0])}, 0 or 1 is expected"
+    for column, field in enumerate(fields[1:], start=2):
+        digits = field.removeprefix("-") if len(field) > 1 else field
+        if column <= 1 + NUMBERS:
+            if digits and not (len(digits) <= DIGITS and set(digits) <= set("0123456789")):
+                return f"column {column} is {shown(field)}, a whole number of at most {DIGITS} digits is expected"
+        elif field and not (len(field) == HEXADECIMAL and set(field) <= set("0123456789abcdefABCDEF")):
+            return f"column {column} is {shown(field)}, {HEXADECIMAL} hexadecimal digits are expected"
+    return None
