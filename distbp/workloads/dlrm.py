@@ -78,5 +78,5 @@ def with_label(output: Tensor, target: Tensor) -> Tensor:
 
 
 def with_area(means: Mapping[str, float], scores: Tensor) -> dict[str, float]:
-    """The means, of which the loss is the log loss, and the area under the curve."""
-    return {**means, "logloss": means["loss"], "auc": area(scores[:, 0], scores[:, 1])}
+    """The area under the curve beside the means, of which the loss is the log loss."""
+    return {"loss": means["loss"], "auc": area(*scores.T), "logloss": means["loss"], "accuracy": means["accuracy"]}
