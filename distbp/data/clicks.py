@@ -26,8 +26,8 @@ class Clicks:
     """The n rows of a file; ``starts`` (n + 1) is where each begins, and where one after the last would."""
 
     def __init__(self, path: Path, starts: np.ndarray) -> None:
-        self.text = np.memmap(path, np.uint8, mode="r")
-        self.starts = starts
+        self.text = np.asarray(np.memmap(path, np.uint8, mode="r"))
+        self.starts = np.asarray(starts)  # both are mapped still, but indexed as plain arrays are
 
     def __len__(self) -> int:
         return len(self.starts) - 1

@@ -9,6 +9,7 @@ N rows, B bytes.
 from typing import NamedTuple, NoReturn
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from distbp.data.bad_file import BadFileError, shown
 
@@ -40,29 +41,36 @@ def parse(text: np.ndarray, first_row: int) -> Rows:
     label, number, category = slice(1), slice(1, 1 + NUMBERS), slice(1 + NUMBERS, COLUMNS)
     ends = between.reshape(-1, COLUMNS)
     widths = (np.diff(between, prepend=-1) - 1).reshape(-1, COLUMNS)
-    minus = (widths[:, number] > 1) & (text[(ends - widths)[:, number]] == MINUS)
-    labels, a = _value(text, ends[:, label], widths[:, label], base=2, digits=1)
-    numbers, b = _value(text, ends[:, number], widths[:, number] - minus, base=10, digits=DIGITS)
-    categories, c = _value(text, ends[:, category], widths[:, category], base=16, digits=HEXADECIMAL)
-    full = (widths[:, label] == 1).all() and np.isin(widths[:, category], (0, HEXADECIMAL)).all()
-    if not (a and b and c and full):
+    starts = ends - widths
+    labels = VALUES[text[starts[:, label]]]
+    numbers, whole = _numbers(text, ends[:, number], widths[:, number])
+    categories, known = _categories(text, starts[:, category], widths[:, category])
+    if not (whole and known and (labels < 2).all() and (widths[:, label] == 1).all()):
         _refuse(text, first_row)
-    there = widths[:, category] > 0
-    return Rows(labels[:, 0], np.where(minus, -numbers, numbers), np.where(there, categories, -1))
+    return Rows(labels[:, 0].astype(np.int64), numbers, categories)
 
 
-def _value(
-    text: np.ndarray, ends: np.ndarray, widths: np.ndarray, *, base: int, digits: int
-) -> tuple[np.ndarray, bool]:
-    """The numbers that stand before ``ends``, an empty one 0, and whether all are of at most ``digits`` digits."""
-    value = np.zeros(ends.shape, np.int64)
-    right = bool((widths <= digits).all())
-    for place in range(min(digits, int(widths.max(initial=0)))):
-        digit = VALUES[text[ends - 1 - place]]
-        digit[widths <= place] = 0
-        right &= bool((digit < base).all())
-        value += digit.astype(np.int64) * base**place
-    return value, right
+def _numbers(text: np.ndarray, ends: np.ndarray, widths: np.ndarray) -> tuple[np.ndarray, bool]:
+    """The whole numbers that stand before ``ends``, an empty one 0, and whether all are that."""
+    minus = (widths > 1) & (text[ends - widths] == MINUS)
+    widths = widths - minus
+    values = np.zeros(ends.shape, np.int64)
+    right = bool((widths <= DIGITS).all())
+    for place in range(min(DIGITS, int(widths.max(initial=0)))):
+        digits = VALUES[text[ends - 1 - place]]
+        digits[widths <= place] = 0
+        right &= bool((digits < 10).all())
+        values += digits.astype(np.int64) * 10**place
+    return np.where(minus, -values, values), right
+
+
+def _categories(text: np.ndarray, starts: np.ndarray, widths: np.ndarray) -> tuple[np.ndarray, bool]:
+    """The hexadecimal numbers that begin at ``starts``, an empty one -1, and whether all are that."""
+    there = widths == HEXADECIMAL
+    digits = VALUES[sliding_window_view(text, HEXADECIMAL)[starts[there]]]
+    values = np.full(starts.shape, -1, np.int64)
+    values[there] = (digits[:, ::2] << 4 | digits[:, 1::2]).view(">u4")[:, 0]
+    return values, bool((digits < 16).all() and (there | (widths == 0)).all())
 
 
 def _refuse(text: np.ndarray, first_row: int) -> NoReturn:

@@ -41,7 +41,7 @@ class DLRM(nn.Module):
         x = self.bottom(numbers)
         bags = categories.unsqueeze(2).unbind(1)  # of one category each
         v = torch.stack([x, *(table(bag) for table, bag in zip(self.tables, bags, strict=True))], dim=1)
-        products = (v @ v.transpose(1, 2)).flatten(1).index_select(1, self.pairs)
+        products = (v @ v.transpose(1, 2)).flatten(1).gather(1, self.pairs.expand(len(x), -1))
         logits: Tensor = self.head(self.top(torch.cat([x, products], dim=1)))
         return logits.squeeze(1)
 
