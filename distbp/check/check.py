@@ -26,7 +26,7 @@ class Check:
     """What the manual engine would run for ``loss(module(*part.inputs), part.target)``, examined in float64.
 
     A program that draws random numbers is compared with its own calls on torch's tape, which draw alike, and once more
-    with the module itself in evaluation mode. Raises RequestError for a model that has no program.
+    with the module itself in evaluation mode, if it draws none then. Raises RequestError for a model without a program.
     """
 
     def __init__(self, module: nn.Module, loss: Loss, part: Part, *, fallback: bool = False) -> None:
@@ -46,8 +46,10 @@ class Check:
             return
         yield "the program", self._model(self.program, of_calls(module, self.twin))
         with evaluating(module), evaluating(self.given[0]):
-            yield "the program, in evaluation mode", self._model(self._build(*self.wide), of_module(module, loss))
-            yield from self._rounding()
+            program = self._build(*self.wide)
+            if not program.draws:
+                yield "the program, in evaluation mode", self._model(program, of_module(module, loss))
+                yield from self._rounding()
 
     def findings(self) -> Iterator[Finding]:
         """All findings."""

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -29,6 +28,7 @@ from distbp.training.finite import blame, finite, first_broken, share
 from distbp.training.joining import join_world
 from distbp.training.likeness import START, from_rank_0, refuse_unlike
 from distbp.training.moving_buffers import MovingBuffers
+from distbp.training.totals import Totals
 from distbp.training.touched_rows import TouchedRows
 from distbp.training.weight_guard import EVERY, WeightGuard
 
@@ -36,25 +36,6 @@ ENGINES: Mapping[str, type[Engine]] = {"manual": ManualEngine, "autograd": Autog
 ORDERS: Mapping[str, type[Order]] = {"ordered": Ordered, "library": Library}
 BUCKET_BYTES = 25 * 2**20
 COLUMNS = 4  # of a part's row: the sum of its loss, its count, whether it has samples, whether a sum is not finite
-
-
-@dataclass(frozen=True)
-class Totals:
-    """Sums over the global batch; the mean loss is ``loss_sum / count``.
-
-    ``compression_error`` is the norm of what was left out of the gradients' sum, relative to that of what was due.
-    ``finite`` says whether the loss and every gradient are numbers: the same on every worker.
-    """
-
-    loss_sum: float
-    count: float
-    compression_error: float = 0.0
-    finite: bool = True
-
-    @property
-    def loss(self) -> float:
-        """The mean loss; 0 where nothing counted (every label ignored)."""
-        return self.loss_sum / self.count if self.count else 0.0
 
 
 class DataParallel:

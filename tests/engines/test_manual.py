@@ -312,15 +312,20 @@ def _count(module: Any, x: Tensor) -> Tensor:
     return x + module.calls
 
 
+def chosen(x):
+    """x by a draw for which there is no map."""
+    return x * torch.multinomial(x.softmax(1), x.shape[1])
+
+
 REFUSED = [
     (
         lambda: Function(torch.sinc),
         ["aten.sinc.default", "Function", "distbp/maps/arithmetic.py", "engine.fallback=autograd"],
     ),
-    (lambda: nn.Sequential(nn.Linear(6, 4), nn.RReLU()), ["aten.rrelu", "1 (RReLU)", "distbp/maps/"]),
+    (lambda: nn.Sequential(nn.Linear(6, 6), Function(torch.sinc)), ["aten.sinc", "1 (Function)", "distbp/maps/"]),
     (lambda: Counting(_branch), ["torch.export cannot follow Counting", "control flow"]),
-    (lambda: Counting(lambda m, x: x * torch.rand_like(x)), ["aten.rand_like.default", "Counting"]),
-    (lambda: Function(lambda x: x * torch.rand_like(x)), ["aten.rand_like.default", "Function"]),
+    (lambda: Counting(lambda m, x: chosen(x)), ["aten.multinomial.default", "Counting", "distbp/maps/noise.py"]),
+    (lambda: Function(chosen), ["aten.multinomial.default", "Function"]),
     (lambda: Function(lambda x: x * x[0, 0].item()), ["engine=autograd"]),
 ]
 
@@ -341,8 +346,8 @@ def test_what_has_no_program_is_refused_in_one_line(
 
 
 def test_fallback_does_not_draw() -> None:
-    model = _model(lambda x: x * torch.rand_like(x))
-    with pytest.raises(RequestError, match="rand_like") as refused:
+    model = _model(chosen)
+    with pytest.raises(RequestError, match="multinomial") as refused:
         ManualEngine(model.build(), cross_entropy, fallback="autograd").prepare(model.part())
     assert "fallback" not in str(refused.value)
 

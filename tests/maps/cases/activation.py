@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import torch
 
-from distbp.maps import activation, rectifier, softmax
+from distbp.maps import activation, random_leak, rectifier, softmax
 from tests.maps.case import Case, Sizes
 
 PLAIN = {
@@ -23,7 +23,7 @@ PLAIN = {
     "hardsigmoid": rectifier.HardSigmoid,
     "hardshrink": rectifier.HardShrink,
     "softshrink": rectifier.SoftShrink,
-    "rrelu": rectifier.MeanLeakyRelu,
+    "rrelu": random_leak.MeanLeakyRelu,
     "elu": rectifier.Elu,
     "selu": rectifier.Selu,
     "celu": rectifier.Celu,
@@ -53,10 +53,10 @@ def _activations() -> Iterator[Case]:
         told = {"alpha": alpha, "scale": 1.3, "input_scale": 0.4}
         yield Case("aten.elu.default", rectifier.Elu, ("NI",), told)
     yield Case("aten.celu.default", rectifier.Celu, ("NI",), {"alpha": 0.7})
-    yield Case("aten.rrelu.default", rectifier.MeanLeakyRelu, ("NI",), {"lower": 0.1, "upper": 0.5})
-    yield Case("aten.rrelu.default", rectifier.RandomLeakyRelu, ("NI",), {"training": True})
+    yield Case("aten.rrelu.default", random_leak.MeanLeakyRelu, ("NI",), {"lower": 0.1, "upper": 0.5})
+    yield Case("aten.rrelu.default", random_leak.RandomLeakyRelu, ("NI",), {"training": True})
     yield Case(
-        "aten.rrelu.default", rectifier.RandomLeakyRelu, ("NTI",), {"lower": 0.1, "upper": 0.5, "training": True}
+        "aten.rrelu.default", random_leak.RandomLeakyRelu, ("NTI",), {"lower": 0.1, "upper": 0.5, "training": True}
     )
     for dim in (1, -2):
         yield Case("aten.glu.default", activation.Glu, (_twice,), {"dim": dim})
