@@ -7,9 +7,11 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from distbp.data import sources
+from distbp.data import fashion_mnist, sources
+from distbp.data.idx import read_pair
 from distbp.data.source import Source
 from distbp.data.sources import fetch
 from distbp.errors import RequestError
@@ -98,3 +100,12 @@ def test_a_download_that_takes_too_long_is_given_up(tmp_path: Path, monkeypatch:
 def test_a_machine_without_apt_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert "this machine has no apt-get" in refusal(tmp_path)
+
+
+@pytest.mark.long
+def test_the_real_pictures_arrive(tmp_path: Path) -> None:
+    training, training_labels, test, test_labels = (
+        fetch(fashion_mnist.name_of(file), tmp_path, print) for file in fashion_mnist.FILES
+    )
+    for pictures, labels, n in ((training, training_labels, 6000), (test, test_labels, 1000)):
+        assert np.bincount(read_pair(pictures, labels).labels).tolist() == [n] * 10

@@ -16,6 +16,7 @@ from distbp.engines.autograd import AutogradEngine
 from distbp.engines.base import Engine
 from distbp.engines.manual import ManualEngine
 from distbp.workloads.base import Workload
+from distbp.workloads.convolution import lenet
 from distbp.workloads.digits import digits_cnn
 from distbp.workloads.fashion import fashion_cnn
 from tests.data import idx_files
@@ -99,17 +100,12 @@ def test_the_initial_weights_depend_on_the_seed_alone(folder: Path, name: str) -
 
 
 def test_lenet_s_layers_have_he_s_spread() -> None:
-    layers = [layer for layer in digits_modules() if isinstance(layer, nn.Conv2d)]
-    for layer in layers:
+    net = lenet(28, [32, 64], [128], 10, dropout=0.2, seed=0)
+    for layer in (net[0], net[3]):
+        assert isinstance(layer, nn.Conv2d)
         spread = (2 / (layer.in_channels * 25)) ** 0.5
         assert abs(float(layer.weight.detach().std()) - spread) < 0.1 * spread
         assert not layer.bias.any()
-
-
-def digits_modules() -> nn.Sequential:
-    from distbp.workloads.convolution import lenet
-
-    return lenet(28, [32, 64], [128], 10, dropout=0.2, seed=0)
 
 
 def test_a_folder_s_test_split_is_its_own_and_the_validation_is_cut_from_training(folder: Path) -> None:
