@@ -67,7 +67,7 @@ def _parsed(path: Path) -> Digits:
     if path.exists() and not path.is_file():
         # A directory; or a pipe or device, which might never end.
         raise _BadTableError("a file is expected, not a directory or device")
-    with path.open("rb") as raw, _unzipped(raw) as file:
+    with path.open("rb") as raw, unzipped(raw) as file:
         tables = list(_tables(file))
     table = np.concatenate(tables) if tables else np.empty((0, COLUMNS), np.uint8)
     pixels, labels = table[:, :-1], table[:, -1].copy()
@@ -75,7 +75,7 @@ def _parsed(path: Path) -> Digits:
     return Digits(pixels.reshape(-1, 28, 28), labels)
 
 
-def _unzipped(raw: BinaryIO) -> BinaryIO:
+def unzipped(raw: BinaryIO) -> BinaryIO:
     """The text of a file, which is gzip if it begins as one, whatever its name."""
     magic = raw.read(2)
     raw.seek(0)

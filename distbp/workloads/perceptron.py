@@ -11,12 +11,16 @@ from distbp.data import order
 
 
 def perceptron(widths: Sequence[int], *, dropout: float, seed: int) -> nn.Sequential:
+    """The layers of a perceptron as one module, with the weights of ``seed``."""
+    return nn.Sequential(*layers(widths, dropout=dropout, generator=torch.Generator().manual_seed(order.key(seed))))
+
+
+def layers(widths: Sequence[int], *, dropout: float, generator: torch.Generator) -> list[nn.Module]:
     """Flatten, then a Linear from each width to the next, with ReLU and Dropout between them."""
-    generator = torch.Generator().manual_seed(order.key(seed))
-    layers: list[nn.Module] = [nn.Flatten()]
+    found: list[nn.Module] = [nn.Flatten()]
     for inputs, outputs in pairwise(widths):
-        layers += [linear(inputs, outputs, generator), nn.ReLU(), nn.Dropout(dropout)]
-    return nn.Sequential(*layers[:-2])  # the outputs are scores: nothing follows the last Linear
+        found += [linear(inputs, outputs, generator), nn.ReLU(), nn.Dropout(dropout)]
+    return found[:-2]  # the outputs are scores: nothing follows the last Linear
 
 
 def linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:

@@ -241,6 +241,14 @@ MODELS = [
         lambda o, t: F.cross_entropy(o, t, reduction="none").mean(),
         labels,
     ),
+    Model(
+        "image with dropout",
+        lambda: nn.Sequential(
+            *(nn.Conv2d(2, 4, 3, padding=1), nn.Dropout(0.3), nn.ReLU(), nn.Conv2d(4, 3, 3), nn.Dropout2d(0.4)),
+            *(nn.Flatten(), nn.Linear(48, 4)),
+        ),
+        *(cross_entropy, labels, ((2, 6, 6),)),
+    ),
     Model("image with batch norm", Image, cross_entropy, labels, ((2, 6, 6),)),
     Model("words", Words, cross_entropy, labels),
     Model("twice a batch norm", Counted, cross_entropy, labels, ((2, 2, 2),)),

@@ -12,8 +12,9 @@ from torch.nn import functional as F
 from distbp.data.loader import Loader
 from distbp.errors import RequestError
 from distbp.workloads.base import Workload
-from distbp.workloads.digits import accuracy, cross_entropy, digits_mlp
+from distbp.workloads.digits import digits_mlp
 from distbp.workloads.perceptron import perceptron
+from distbp.workloads.pictures import accuracy, cross_entropy
 
 RECIPE: dict[str, Any] = {
     "hidden": [16, 8],

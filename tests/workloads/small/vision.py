@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.data import idx_files
 from tests.workloads.small import Small
 
 
@@ -15,6 +16,10 @@ def digits(folder: Path) -> Path:
     return path
 
 
+NET = ["workload.channels=[4,8]", "workload.hidden=[16]"]
+
 SMALL = {
     "vision/digits_mlp": Small(digits, ["workload.hidden=[16]"]),
+    "vision/digits_cnn": Small(digits, NET),
+    "vision/fashion_cnn": Small(idx_files.write, NET),
 }
