@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from distbp.data.cut import cut
 from distbp.data.text import read_king_james, read_text
 from distbp.errors import RequestError
 
@@ -23,3 +24,10 @@ def test_what_is_no_text_is_a_wrong_request(tmp_path: Path, content: bytes | Non
         path.write_bytes(content)
     with pytest.raises(RequestError, match=wrong):
         read_text(path)
+
+
+def test_the_cut_loses_nothing_and_is_by_position() -> None:
+    text = "".join(chr(97 + i % 26) for i in range(101))
+    parts = cut(text)
+    assert "".join(parts) == text
+    assert [len(part) for part in parts] == [90, 5, 6]
