@@ -1,0 +1,45 @@
+"""The units of a text (characters, bytes or words) and their numbers."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+
+Unit = Literal["characters", "bytes", "words"]
+UNKNOWN = "<unk>"  # whatever the training text does not have, or has too rarely
+END = "<eos>"  # of a line, among words
+
+
+def words(text: str) -> list[str]:
+    """The words of a text in lower case, between white space; each line ends with one of its own."""
+    return [word for line in text.lower().splitlines() for word in (*line.split(), END)]
+
+
+def octets(text: str) -> list[str]:
+    """The bytes of a text in UTF-8, each as a character of the same number."""
+    return list(text.encode().decode("latin-1"))
+
+
+UNITS: Mapping[Unit, Callable[[str], Sequence[str]]] = {"characters": list, "bytes": octets, "words": words}
+
+
+class Vocabulary:
+    """The units that the training text has at least ``least`` times, the most frequent first, after ``<unk>``.
+
+    Units that are equally frequent stand in the order of their code points, so that the text alone decides.
+    """
+
+    def __init__(self, training: str, unit: Unit, *, least: int = 1) -> None:
+        self._units = UNITS[unit]
+        counts = Counter(self._units(training))
+        kept = [symbol for symbol, count in counts.items() if count >= least and symbol != UNKNOWN]
+        self.symbols = [UNKNOWN, *sorted(kept, key=lambda symbol: (-counts[symbol], symbol))]
+        self._numbers = {symbol: number for number, symbol in enumerate(self.symbols)}
+
+    def __len__(self) -> int:
+        return len(self.symbols)
+
+    def encode(self, text: str) -> np.ndarray:
+        """The numbers of a text's units.   -> (n) int64, below the size of the vocabulary."""
+        return np.fromiter((self._numbers.get(unit, 0) for unit in self._units(text)), np.int64)

@@ -1,0 +1,24 @@
+"""A text of few words."""
+
+from pathlib import Path
+
+import numpy as np
+
+from tests.workloads.small import Small
+
+WORDS = ["in", "the", "beginning", "was", "word", "and", "light", "of", "men", "shineth", "darkness", "it", "not"]
+
+
+def text(folder: Path) -> Path:
+    """Three hundred lines of five words drawn at random."""
+    path = folder / "text.txt"
+    drawn = np.random.default_rng(0).integers(0, len(WORDS), (300, 5))
+    path.write_text("\n".join(" ".join(WORDS[i] for i in line) for line in drawn), encoding="utf-8")
+    return path
+
+
+SMALL = {
+    "nlp/transformer_lm": Small(
+        text, ["workload.layers=2", "workload.width=16", "workload.context=8", "workload.dropout=0.1"]
+    ),
+}
