@@ -1,5 +1,6 @@
 """torch.distributed: gloo between CPUs, NCCL between GPUs. The only importer of torch.distributed."""
 
+import gc
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -60,7 +61,8 @@ class TorchCommunicator(Communicator):
         """Destroy the group, so that another can be made."""
         if dist.is_initialized():  # the default group takes those made from it along
             dist.destroy_process_group(self._group)
-        del self._group, self._store  # a group that lives on until the interpreter ends may abort it there
+        del self._group, self._store
+        gc.collect()  # a group in a cycle (a DistributedDataParallel has one) that lives on to the end aborts the process
 
     def _all_reduce(self, tensor: Tensor, op: Op) -> Work:
         row = flat(tensor)
