@@ -62,7 +62,7 @@ class TorchCommunicator(Communicator):
         if dist.is_initialized():  # the default group takes those made from it along
             dist.destroy_process_group(self._group)
         del self._group, self._store
-        gc.collect()  # a group in a cycle (a DistributedDataParallel has one) that lives on to the end aborts the process
+        gc.collect()  # one in a cycle (a DistributedDataParallel has one) would live on to the end, and abort it
 
     def _all_reduce(self, tensor: Tensor, op: Op) -> Work:
         row = flat(tensor)
