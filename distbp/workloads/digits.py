@@ -1,6 +1,5 @@
 """Handwritten digits: their fixed splits, and the two nets that read them."""
 
-import sys
 from typing import Annotated
 
 import numpy as np
@@ -13,6 +12,7 @@ from distbp.data.idx import SIDE, is_folder, read_idx
 from distbp.data.sources import fetch
 from distbp.data.stratified import stratified
 from distbp.workloads.affine import Affine
+from distbp.workloads.announce import announce
 from distbp.workloads.base import Workload
 from distbp.workloads.convolution import lenet
 from distbp.workloads.perceptron import perceptron
@@ -90,8 +90,3 @@ def splits(path: str | None, cache: str) -> tuple[Digits, Digits]:
 def chosen(digits: Digits, samples: np.ndarray) -> Digits:
     """The digits of these numbers."""
     return Digits(digits.pixels[samples], digits.labels[samples])
-
-
-def announce(line: str) -> None:
-    """Say on the error stream what takes time, so that the output of a verb stays its own."""
-    print(line, file=sys.stderr, flush=True)

@@ -15,10 +15,10 @@ from distbp.data.clicks import cut, open_clicks
 from distbp.data.sources import fetch
 from distbp.data.split import Split
 from distbp.data.stratified import stratified
+from distbp.workloads.announce import announce
 from distbp.workloads.area import area
 from distbp.workloads.base import Workload
 from distbp.workloads.columns import OnDisk, people
-from distbp.workloads.digits import announce
 from distbp.workloads.interaction import DLRM
 
 Widths = Annotated[list[PositiveInt], Field(min_length=1)]

@@ -10,10 +10,11 @@ from distbp.data.formats import CLASSES, Digits
 from distbp.data.idx import SIDE, read_idx, read_pair
 from distbp.data.sources import fetch
 from distbp.data.stratified import stratified
+from distbp.workloads.announce import announce
 from distbp.workloads.base import Workload
 from distbp.workloads.convolution import normalized
 from distbp.workloads.crop import FlippedCrop
-from distbp.workloads.digits import announce, chosen
+from distbp.workloads.digits import chosen
 from distbp.workloads.pictures import Pictures, Scale, accuracy, cross_entropy
 
 SCALE = Scale(0.2860, 0.3530)  # of Fashion-MNIST

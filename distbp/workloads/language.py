@@ -19,8 +19,8 @@ from distbp.data.text import read_king_james, read_text
 from distbp.data.vocabulary import Unit, Vocabulary
 from distbp.data.windows import IGNORED, Windows
 from distbp.errors import RequestError
+from distbp.workloads.announce import announce
 from distbp.workloads.base import Workload
-from distbp.workloads.digits import announce
 from distbp.workloads.transformer import Transformer
 
 TREEBANK = ("ptb.train.txt", "ptb.valid.txt", "ptb.test.txt")

@@ -20,8 +20,8 @@ from distbp.data.ratings import Ratings, read_ratings
 from distbp.data.sources import fetch
 from distbp.data.split import Split
 from distbp.errors import RequestError
+from distbp.workloads.announce import announce
 from distbp.workloads.base import Workload
-from distbp.workloads.digits import announce
 from distbp.workloads.table import table
 
 FOLDS = 5

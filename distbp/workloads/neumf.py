@@ -15,9 +15,9 @@ from distbp.data.ratings import Ratings, read_ratings
 from distbp.data.sources import fetch
 from distbp.data.unseen import Unseen
 from distbp.errors import RequestError
+from distbp.workloads.announce import announce
 from distbp.workloads.base import Workload
 from distbp.workloads.collaborative import scorer
-from distbp.workloads.digits import announce
 from distbp.workloads.interactions import HeldOut, Positives
 from distbp.workloads.ranking import hits_and_gains
 
