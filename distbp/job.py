@@ -60,6 +60,7 @@ def train(request: Request, comm: Communicator, console: Console) -> dict[str, A
         raise
     alike = conditions(request, workload.module, comm)
     same_everywhere(comm, alike | origins(request, workload, split, checkpoint))
+    parallel.divide_update()
     optimizer, schedule = build(request.optimizer, parameters=parallel.updated), build(request.schedule)
     trainer = Trainer(
         workload,

@@ -1,11 +1,10 @@
 """The training loop: batches in, steps, evaluations and checkpoints out."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from torch import Tensor
 from torch.optim import Optimizer
 
 from distbp.data.loader import Batch, Loader
@@ -86,6 +85,7 @@ class Trainer:
         self.clock.at(batch.step, "update")
         with touching(self.parallel.touched_rows, self.parallel.row_gradients, self.optimizer):
             update(self.optimizer, lr=lr, count=totals.count)
+        self.parallel.weights.spread(step=batch.step)
         self.position = batch.step + 1
         self.clock.at(self.position, "data")
         self.record.step(
@@ -128,15 +128,16 @@ class Trainer:
         self.clock.at(self.position, "checkpoint")
         if self._saved != self.position:
             self._saved = self.position
-            reduction = self.parallel.reducer.order.state()
+            checkpoint = self.checkpoint()
             if self.parallel.comm.rank == 0:
-                save(self.checkpoint(reduction), self.run_dir / "checkpoints", keep=self.plan.keep)
+                save(checkpoint, self.run_dir / "checkpoints", keep=self.plan.keep)
         self.clock.at(self.position, "data")
 
-    def checkpoint(self, reduction: Mapping[str, Tensor]) -> Checkpoint:
-        """The run as it stands; ``reduction`` is what the sums remember."""
+    def checkpoint(self) -> Checkpoint:
+        """The run as it stands, whole on rank 0. Collective."""
         epoch, batch = divmod(self.position, self.loader.steps_per_epoch)
-        state = by_name(self.optimizer, self.parallel.flat_parameters, self.parallel.layouts)
+        reduction = self.parallel.reducer.order.state()
+        state = by_name(self.optimizer, self.parallel.weights, step=self.position)
         for rows in self.parallel.touched_rows:
             state |= rows.by_name(self.optimizer)
         model = self.workload.module.state_dict()
@@ -146,7 +147,7 @@ class Trainer:
         """Go on from a checkpoint, on whatever number of workers. RequestError if it is not of this module."""
         fill(self.workload.module, checkpoint)
         if checkpoint.config["optimizer"]["_target_"] == self.plan.config["optimizer"]["_target_"]:
-            restore(checkpoint.optimizer, self.optimizer, self.parallel.flat_parameters, self.parallel.layouts)
+            restore(checkpoint.optimizer, self.optimizer, self.parallel.weights)
             for rows in self.parallel.touched_rows:
                 rows.restore(checkpoint.optimizer, self.optimizer)
         if all(checkpoint.config.get(key) == self.plan.config.get(key) for key in ("reduction", "shards")):
