@@ -49,9 +49,10 @@ class Ordered(Order):
     """The tree's order: the same bits for any number of workers, over any communicator.
 
     Within a node the workers see each other's slots. Each owns an equal share of every bucket: between two fences it
-    adds up what all of them hold of its share, as the tree says, and writes the sum into the slots of all. Nothing is
-    sent, and a sum costs about a copy of the bucket; less, where it stays with the owner. Between nodes the sums of a share are exchanged by messages, by
-    the workers that own it; where nothing is shared each worker is a node, and owns all.
+    adds up what all of them hold of its share, as the tree says, and writes the sum into the slots of all, or keeps it
+    where it is the only one to use it. Nothing is sent, and a sum costs about a copy of the bucket. Between nodes the
+    sums of a share are exchanged by messages, by the workers that own it; where nothing is shared each worker is a
+    node, and owns all.
     """
 
     name = "ordered"
