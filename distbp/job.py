@@ -3,6 +3,7 @@
 Every worker runs the same function with its own communicator; rank 0 alone writes and shows.
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,11 @@ from distbp.resumption import compatible, find_checkpoint
 from distbp.schema import Request
 from distbp.training.checkpoint import Checkpoint
 from distbp.training.checkpoint import fill as fill_module
+from distbp.training.clip import Clip
 from distbp.training.data_parallel import DataParallel
 from distbp.training.digest import digest
 from distbp.training.evaluation import evaluate as evaluate_split
+from distbp.training.groups import Groups
 from distbp.training.trainer import Plan, Trainer
 from distbp.workloads.base import Workload
 
@@ -74,6 +77,9 @@ def train(request: Request, comm: Communicator, console: Console) -> dict[str, A
     )
     if checkpoint:
         agreed(comm, lambda: trainer.resume(checkpoint))
+    if comm.rank == 0 and request.lr_scaling != "none":
+        line = f"learning rate: {trainer.plan.lr:g}, for batch_size={request.batch_size}"
+        console.print(line, highlight=False)
     record = record_of(request, trainer, comm, console)
     trainer.fit(record)
     memory = peak_memory(comm)
@@ -182,6 +188,7 @@ def data_parallel(request: Request, workload: Workload, loader: Loader, comm: Co
         min_part=workload.min_part,
         seed=request.seed,
         guard_every=request.guards.every,
+        groups=Groups(request.groups.decay, request.groups.rates or {}),
     )
     parallel.prepare(loader.example())
     return parallel
@@ -192,13 +199,22 @@ def plan_of(request: Request) -> Plan:
     return Plan(
         epochs=request.epochs,
         steps=request.steps,
-        lr=request.optimizer["lr"],
+        lr=scaled_rate(request),
         batch_size=request.batch_size,
         evaluate_every=request.evaluate.every,
         checkpoint_every=request.checkpoint.every,
         keep=request.checkpoint.keep,
+        nonfinite=request.guards.nonfinite,
+        clip=Clip(norm=request.clip.norm, value=request.clip.value),
         config=request.model_dump(mode="json") | {"threads": torch.get_num_threads()},
     )
+
+
+def scaled_rate(request: Request) -> float:
+    """``optimizer.lr`` as ``lr_scaling`` lets it grow with the batch (Goyal et al. 2017: linearly)."""
+    ratio = request.batch_size / request.lr_batch_size
+    factor = {"none": 1.0, "linear": ratio, "sqrt": math.sqrt(ratio)}[request.lr_scaling]
+    return float(request.optimizer["lr"]) * factor
 
 
 def record_of(request: Request, trainer: Trainer, comm: Communicator, console: Console) -> Record:

@@ -11,13 +11,17 @@ from distbp.data.loader import Batch, Loader
 from distbp.data.split import Split
 from distbp.record import Record, Silence
 from distbp.training.checkpoint import Checkpoint, discard_after, fill, save
+from distbp.training.clip import Clip
 from distbp.training.data_parallel import DataParallel
 from distbp.training.evaluation import evaluate
 from distbp.training.flat_state import by_name, restore
-from distbp.training.optimizers import update
+from distbp.training.optimizers import update as apply
 from distbp.training.schedules import Schedule
+from distbp.training.totals import Totals
 from distbp.training.touched_rows import touching
 from distbp.workloads.base import Workload
+
+MOST_SKIPPED = 10  # steps one after the other whose gradients are not numbers: more will not be better
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,8 @@ class Plan:
     evaluate_every: int | Literal["never"]  # epochs
     checkpoint_every: int | None  # steps
     keep: int
+    clip: Clip = field(default_factory=Clip)
+    nonfinite: Literal["stop", "skip"] = "stop"  # a step whose gradients are not numbers
     config: dict[str, Any] = field(default_factory=dict)  # what was asked for, as a checkpoint tells it
 
 
@@ -61,6 +67,7 @@ class Trainer:
         self.steps = min(plan.epochs * loader.steps_per_epoch, plan.steps or plan.epochs * loader.steps_per_epoch)
         self.position = 0  # steps done
         self._saved = -1
+        self._skipped = 0  # steps, one after the other
         self.record: Record = Silence()
         self.metrics: dict[str, float] = {}
 
@@ -77,26 +84,40 @@ class Trainer:
 
     def step(self, batch: Batch) -> None:
         """One batch: this worker's gradients, everybody's sum, one update."""
+        totals = self.parallel.gradients(batch.parts, batch.present, step=batch.step)
+        if totals.finite:
+            self.update(batch, totals)
+        else:
+            self.skip(batch)
+        if self.plan.checkpoint_every and self.position % self.plan.checkpoint_every == 0:
+            self.save()
+
+    def update(self, batch: Batch, totals: Totals) -> None:
+        """The weights after a step whose gradients are numbers, and its record."""
         begin, end = self.epochs_after(self.position), self.epochs_after(self.position + 1)
         lr = self.plan.lr * self.schedule((begin + end) / 2, self.plan.epochs)
-        totals = self.parallel.gradients(batch.parts, batch.present, step=batch.step)
-        if not totals.finite:
-            raise self.parallel.blame(batch.parts, batch.present, step=batch.step)
         self.clock.at(batch.step, "update")
+        rows = [rows.values for rows in self.parallel.row_gradients.values()]
+        divisor, norm = self.plan.clip.bound(self.parallel.weights, rows, count=totals.count, step=batch.step)
         with touching(self.parallel.touched_rows, self.parallel.row_gradients, self.optimizer):
-            update(self.optimizer, lr=lr, count=totals.count)
+            apply(self.optimizer, lr=lr, count=divisor)
         self.parallel.weights.spread(step=batch.step)
         self.position = batch.step + 1
         self.clock.at(self.position, "data")
-        self.record.step(
-            batch,
-            loss=totals.loss,
-            lr=lr,
-            compression_error=totals.compression_error,
-            milliseconds=self.clock.take(),
-        )
-        if self.plan.checkpoint_every and self.position % self.plan.checkpoint_every == 0:
-            self.save()
+        figures = {"loss": totals.loss, "lr": lr, "compression_error": totals.compression_error, "gradient_norm": norm}
+        self.record.step(batch, figures, self.clock.take())
+        self._skipped = 0
+
+    def skip(self, batch: Batch) -> None:
+        """Leave all as it was before a step whose numbers are none; JobError if that is not wanted, or goes on."""
+        error = self.parallel.blame(batch.parts, batch.present, step=batch.step)
+        self._skipped += 1
+        if self.plan.nonfinite == "stop" or self._skipped > MOST_SKIPPED:
+            raise error
+        self.position = batch.step + 1
+        self.clock.at(self.position, "data")
+        self.clock.take()
+        self.record.skipped(self.position, str(error))
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """What is left of this epoch, up to the last step of the plan."""
