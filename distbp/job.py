@@ -28,6 +28,7 @@ from distbp.reduction.compression.choice import choices
 from distbp.result import conditions, outcome, peak_memory, show
 from distbp.resumption import compatible, find_checkpoint
 from distbp.schema import Request
+from distbp.training.average import show as show_average
 from distbp.training.checkpoint import Checkpoint
 from distbp.training.checkpoint import fill as fill_module
 from distbp.training.clip import Clip
@@ -63,6 +64,8 @@ def train(request: Request, comm: Communicator, console: Console) -> dict[str, A
         raise
     alike = conditions(request, workload.module, comm)
     same_everywhere(comm, alike | origins(request, workload, split, checkpoint))
+    if parallel.engine.tables and request.average.decay is not None:
+        raise RequestError("average.decay", request.average.decay, "null is allowed with tables that are marked sparse")
     parallel.divide_update()
     optimizer, schedule = build(request.optimizer, parameters=parallel.updated), build(request.schedule)
     trainer = Trainer(
@@ -138,10 +141,11 @@ def split_of(workload: Workload, name: str) -> Split:
 
 
 def fill(workload: Workload, checkpoint: Checkpoint | None, request: Request) -> None:
-    """The checkpoint's weights into the module."""
+    """The checkpoint's weights, or their averages where it has them, into the module."""
     if checkpoint is None:
         raise RequestError("resume", request.resume, "there is no checkpoint yet")
     fill_module(workload.module, checkpoint)
+    show_average(workload.module, checkpoint.optimizer)
 
 
 def open_directory(request: Request, workload: Workload, comm: Communicator) -> Path:
@@ -204,6 +208,7 @@ def plan_of(request: Request) -> Plan:
         evaluate_every=request.evaluate.every,
         checkpoint_every=request.checkpoint.every,
         keep=request.checkpoint.keep,
+        average=request.average.decay,
         nonfinite=request.guards.nonfinite,
         clip=Clip(norm=request.clip.norm, value=request.clip.value),
         config=request.model_dump(mode="json") | {"threads": torch.get_num_threads()},

@@ -13,6 +13,7 @@ from distbp.bench.names import MODELS
 from distbp.errors import RequestError, nearest
 from distbp.refusal import MISSING, allowed, check, misfit, nearest_key, schema_of, shown, unknown
 from distbp.sections import (
+    Averaged,
     Bench,
     Checkpoint,
     Clip,
@@ -58,6 +59,7 @@ class Request(Section):
     guards: Guards
     clip: Clip
     groups: ParameterGroups
+    average: Averaged
     log: Log
     bench: Bench
     output: PathText | None

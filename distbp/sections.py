@@ -25,6 +25,7 @@ Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Seconds = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+Average = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
 Rounds = Annotated[int, Field(ge=2, le=2**31 - 1)]  # a spread needs two
 Rows = Annotated[int, Field(ge=10_000, le=2**31 - 1)]
 SumBytes = Annotated[int, Field(ge=4096, le=2**31 - 1)]
@@ -96,6 +97,12 @@ class Clip(Section):
 
     norm: Positive | None
     value: Positive | None
+
+
+class Averaged(Section):
+    """The average of the weights, with which a run is evaluated."""
+
+    decay: Average | None
 
 
 class ParameterGroups(Section):

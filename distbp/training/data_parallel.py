@@ -104,6 +104,7 @@ class DataParallel:
         arguments = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
         part = Part(rank, arguments, target, draws=key(self.seed, self.step, rank))
         self.prepare(part)
+        assert not self.weights.divided, "where the update is divided, p.grad would be a share"
         totals = self.gradients([part], (True,) * size, step=self.step)
         self.step += 1
         for gradient in self.flat_gradients:

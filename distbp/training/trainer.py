@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 from distbp.data.loader import Batch, Loader
 from distbp.data.split import Split
 from distbp.record import Record, Silence
+from distbp.training.average import Average
 from distbp.training.checkpoint import Checkpoint, discard_after, fill, save
 from distbp.training.clip import Clip
 from distbp.training.data_parallel import DataParallel
@@ -36,6 +37,7 @@ class Plan:
     checkpoint_every: int | None  # steps
     keep: int
     clip: Clip = field(default_factory=Clip)
+    average: float | None = None  # decay of the average of the weights
     nonfinite: Literal["stop", "skip"] = "stop"  # a step whose gradients are not numbers
     config: dict[str, Any] = field(default_factory=dict)  # what was asked for, as a checkpoint tells it
 
@@ -64,6 +66,7 @@ class Trainer:
         self.split = split
         self.run_dir = run_dir
         self.clock = parallel.clock
+        self.average = Average(plan.average, parallel.weights)
         self.steps = min(plan.epochs * loader.steps_per_epoch, plan.steps or plan.epochs * loader.steps_per_epoch)
         self.position = 0  # steps done
         self._saved = -1
@@ -101,6 +104,7 @@ class Trainer:
         divisor, norm = self.plan.clip.bound(self.parallel.weights, rows, count=totals.count, step=batch.step)
         with touching(self.parallel.touched_rows, self.parallel.row_gradients, self.optimizer):
             apply(self.optimizer, lr=lr, count=divisor)
+        self.average.move()
         self.parallel.weights.spread(step=batch.step)
         self.position = batch.step + 1
         self.clock.at(self.position, "data")
@@ -138,9 +142,10 @@ class Trainer:
     def evaluate(self) -> None:
         """The metrics of the split, recorded."""
         self.clock.at(self.position, "evaluate")
-        self.metrics = evaluate(
-            self.workload, self.split, self.parallel.comm, batch_size=self.plan.batch_size, step=self.position
-        )
+        with self.average.shown(step=self.position):
+            self.metrics = evaluate(
+                self.workload, self.split, self.parallel.comm, batch_size=self.plan.batch_size, step=self.position
+            )
         self.record.evaluation(self.position, self.metrics)
 
     def save(self) -> None:
@@ -159,6 +164,7 @@ class Trainer:
         epoch, batch = divmod(self.position, self.loader.steps_per_epoch)
         reduction = self.parallel.reducer.order.state()
         state = by_name(self.optimizer, self.parallel.weights, step=self.position)
+        state |= self.average.by_name(step=self.position)
         for rows in self.parallel.touched_rows:
             state |= rows.by_name(self.optimizer)
         model = self.workload.module.state_dict()
@@ -171,6 +177,7 @@ class Trainer:
             restore(checkpoint.optimizer, self.optimizer, self.parallel.weights)
             for rows in self.parallel.touched_rows:
                 rows.restore(checkpoint.optimizer, self.optimizer)
+        self.average.restore(checkpoint.optimizer)
         if all(checkpoint.config.get(key) == self.plan.config.get(key) for key in ("reduction", "shards")):
             self.parallel.reducer.order.restore(checkpoint.reduction)
         if self.parallel.comm.rank == 0:
