@@ -21,7 +21,7 @@ from distbp.comm.watch import die_with_parent
 from distbp.comm.world import World, speaks
 from distbp.config import Loader, plain, search_path
 from distbp.data.sources import Listed, fetch, listing
-from distbp.errors import DistbpError, RequestError, nearest
+from distbp.errors import DistbpError, RequestError, StoppedError, nearest
 from distbp.output import write
 from distbp.refusal import MISSING
 from distbp.schema import Request, from_config
@@ -123,8 +123,9 @@ def answer(argv: Sequence[str], world: World) -> int:
 
 
 def refuse(line: str, exit_code: int) -> int:
-    """Say what was wrong with the request in one line, or how the job failed."""
-    print("distbp: error:", " ".join(line.split()) if exit_code == RequestError.exit_code else line, file=sys.stderr)
+    """Say what was wrong with the request in one line, or how the job failed or was stopped."""
+    opening = StoppedError.opening if exit_code == StoppedError.exit_code else DistbpError.opening
+    print(opening, " ".join(line.split()) if exit_code == RequestError.exit_code else line, file=sys.stderr)
     return exit_code
 
 

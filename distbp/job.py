@@ -106,6 +106,7 @@ def evaluate(request: Request, comm: Communicator, _console: Console) -> dict[st
     split = agreed(comm, lambda: split_of(workload, request.evaluate.split))
     agreed(comm, lambda: fill(workload, checkpoint, request))
     metrics = evaluate_split(workload, split, comm, batch_size=request.batch_size, step=0)
+    assert metrics is not None, "who does not train leaves at once when asked to"
     if comm.rank == 0:
         write(
             "\n".join(f"{request.evaluate.split} {name} {value:.4f}" for name, value in metrics.items()), request.output

@@ -35,7 +35,9 @@ from distbp.training.weight_guard import EVERY, WeightGuard
 ENGINES: Mapping[str, type[Engine]] = {"manual": ManualEngine, "autograd": AutogradEngine}
 ORDERS: Mapping[str, type[Order]] = {"ordered": Ordered, "library": Library}
 BUCKET_BYTES = 25 * 2**20
-COLUMNS = 4  # of a part's row: the sum of its loss, its count, whether it has samples, whether a sum is not finite
+COLUMNS = 5
+"""Of a part's row: the sum of its loss, its count, whether it has samples, whether a sum is not finite, whether its
+worker is asked to stop."""
 
 
 class DataParallel:
@@ -181,10 +183,12 @@ class DataParallel:
         self._rows.sum_all(present, step=step)
         first = leaves(len(present), self.comm.size, self.comm.rank)[0]
         rows[first][3] = not all(map(finite, [*self._looked_at, *(r.values for r in self.row_gradients.values())]))
-        losses, counts, filled, failed = zip(*self._tally.complete(rows, name=Name(step, "reduce")), strict=True)
+        rows[first][4] = self.comm.board.asked
+        losses, counts, filled, failed, asked = zip(*self._tally.complete(rows, name=Name(step, "reduce")), strict=True)
         self._buffers.move(self.reducer.total, filled, self.comm, step=step)
         loss_sum = sum(losses)
-        return Totals(loss_sum, sum(counts), self._order.error, finite=not any(failed) and math.isfinite(loss_sum))
+        numbers = not any(failed) and math.isfinite(loss_sum)
+        return Totals(loss_sum, sum(counts), self._order.error, finite=numbers, stop=any(asked))
 
     def blame(self, parts: Sequence[Part], present: tuple[bool, ...], *, step: int) -> JobError:
         """Whose numbers are none in a step whose totals are not finite: its gradients are computed once more.

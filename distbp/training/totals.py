@@ -8,13 +8,15 @@ class Totals:
     """Sums over the global batch; the mean loss is ``loss_sum / count``.
 
     ``compression_error`` is the norm of what was left out of the gradients' sum, relative to that of what was due.
-    ``finite`` says whether the loss and every gradient are numbers: the same on every worker.
+    ``finite`` says whether the loss and every gradient are numbers, ``stop`` whether some worker is asked to stop: the
+    same on every worker.
     """
 
     loss_sum: float
     count: float
     compression_error: float = 0.0
     finite: bool = True
+    stop: bool = False
 
     @property
     def loss(self) -> float:

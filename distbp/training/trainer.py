@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 from torch import Tensor
 from torch.optim import Optimizer
 
 from distbp.data.loader import Batch, Loader
 from distbp.data.split import Split
+from distbp.errors import StoppedError
 from distbp.record import Record, Silence
 from distbp.training.checkpoint import Checkpoint, discard_after, fill, save
 from distbp.training.data_parallel import DataParallel
@@ -66,15 +67,22 @@ class Trainer:
         self.metrics: dict[str, float] = {}
 
     def fit(self, record: Record) -> dict[str, float]:
-        """Train to the end of the plan; the metrics of the evaluated split. What happens is told to ``record``."""
+        """Train to the end of the plan; the metrics of the evaluated split. What happens is told to ``record``.
+
+        StoppedError, on every worker, where one is told to stop; then the state is saved.
+        """
         self.record = record
+        with self.parallel.comm.board.saving():
+            self._fit()
+        return self.metrics
+
+    def _fit(self) -> None:
         while self.position < self.steps:
             for batch in self.batches(self.position // self.loader.steps_per_epoch):
                 self.step(batch)
             self.end_epoch()
         self.save()
         self.evaluate()
-        return self.metrics
 
     def step(self, batch: Batch) -> None:
         """One batch: this worker's gradients, everybody's sum, one update."""
@@ -97,6 +105,14 @@ class Trainer:
         )
         if self.plan.checkpoint_every and self.position % self.plan.checkpoint_every == 0:
             self.save()
+        if totals.stop:
+            self.stop()
+
+    def stop(self) -> NoReturn:
+        """Save, and leave the rest to a run that goes on from there."""
+        self.save()
+        where = f"after step {self.position}; saved in {self.run_dir}"
+        raise StoppedError(f"{where}; the same command with run_dir={self.run_dir} resume=latest goes on")
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """What is left of this epoch, up to the last step of the plan."""
@@ -117,9 +133,12 @@ class Trainer:
     def evaluate(self) -> None:
         """The metrics of the split, recorded."""
         self.clock.at(self.position, "evaluate")
-        self.metrics = evaluate(
+        metrics = evaluate(
             self.workload, self.split, self.parallel.comm, batch_size=self.plan.batch_size, step=self.position
         )
+        if metrics is None:
+            self.stop()
+        self.metrics = metrics
         self.record.evaluation(self.position, self.metrics)
 
     def save(self) -> None:
