@@ -41,7 +41,7 @@ def follow(world: World, say: Say) -> int:
             return int(order["exit_code"])
         try:
             work(order["verb"], Request.model_validate(order["request"]), world, SILENT, say)
-        except (RequestError, StoppedError):
+        except RequestError:
             continue  # rank 0 has it too, and says it
 
 
@@ -52,10 +52,7 @@ def dismiss(world: World, exit_code: int) -> None:
 
 
 def work(verb: str, request: Request, world: World, console: Console, say: Say) -> dict[str, Any]:
-    """This worker's share of one job.
-
-    Raises RequestError or StoppedError on all workers alike; any other failure ends the process.
-    """
+    """This worker's share of one job. Raises RequestError on all workers alike; what else ends it ends the process."""
     if request.workers not in (None, world.size):
         raise RequestError("workers", request.workers, f"{world.size} is allowed: {world.launcher} started as many")
     if request.comm.ranks_per_node:
@@ -93,9 +90,11 @@ def watched(comm: Communicator, link: Channel, timeout: float, say: Say) -> Iter
     watch = guard(comm, link, timeout=timeout, say=say)
     try:
         yield
-    except (RequestError, StoppedError):
+    except RequestError:
         watch.stop()
         raise
+    except StoppedError as error:
+        watch.leave_saved(error if comm.rank == 0 else None)
     except BaseException as error:
         watch.end(failure(error, comm.board), detail="" if isinstance(error, JobError) else traceback.format_exc())
     watch.stop()
@@ -121,7 +120,7 @@ def main() -> int:
     try:
         result = lead(order["verb"], Request.model_validate(order["request"]), world, console, verdict.refuse)
         verdict.write("result", result)
-    except (RequestError, StoppedError) as error:
+    except RequestError as error:
         verdict.refuse(error)
     dismiss(world, 0)
     return 0

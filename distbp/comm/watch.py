@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 from distbp.comm.board import Board, State
 from distbp.comm.stop import SIGNALS, TOGETHER, Stop
@@ -79,6 +80,13 @@ class Watch:
             os.close(self._its_stderr)
         os.close(self._wake)
         os.close(self._signals)
+
+    def leave_saved(self, stop: StoppedError | None) -> NoReturn:
+        """The job was told to stop, and is saved: exit at once, after saying so if it is for this rank to say."""
+        if stop:
+            self.say(stop)
+        self.board.end(State.FINISHED)
+        leave(StoppedError.exit_code)
 
     def end(self, error: JobError, *, detail: str = "") -> None:
         """This worker has failed: say so for the node, and exit. A peer's loss that caused it is the better news."""
@@ -213,7 +221,7 @@ def say_on_stderr(error: DistbpError) -> None:
     os.write(STDERR, f"{error.line}\n".encode())
 
 
-def leave(exit_code: int) -> None:
+def leave(exit_code: int) -> NoReturn:
     """End this process now. No exit handler runs: MPI's would wait for peers that never come."""
     with suppress(OSError, ValueError):  # nobody may be there to read
         sys.stdout.flush()

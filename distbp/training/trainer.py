@@ -8,6 +8,7 @@ from typing import Any, Literal, NoReturn
 from torch import Tensor
 from torch.optim import Optimizer
 
+from distbp.comm.base import Name
 from distbp.data.loader import Batch, Loader
 from distbp.data.split import Split
 from distbp.errors import StoppedError
@@ -109,8 +110,9 @@ class Trainer:
             self.stop()
 
     def stop(self) -> NoReturn:
-        """Save, and leave the rest to a run that goes on from there."""
+        """Save, and leave the rest to a run that goes on from there. No worker leaves before that is done."""
         self.save()
+        self.parallel.comm.barrier(name=Name(self.position, "checkpoint"))
         where = f"after step {self.position}; saved in {self.run_dir}"
         raise StoppedError(f"{where}; the same command with run_dir={self.run_dir} resume=latest goes on")
 
