@@ -11,14 +11,15 @@ from torch.optim import Optimizer
 from distbp.comm.base import Name
 from distbp.data.loader import Batch, Loader
 from distbp.data.split import Split
-from distbp.errors import StoppedError
+from distbp.errors import JobError, RequestError, StoppedError
 from distbp.record import Record, Silence
-from distbp.training.checkpoint import Checkpoint, discard_after, fill, save
+from distbp.training.checkpoint import Checkpoint, fill_module, save
 from distbp.training.data_parallel import DataParallel
 from distbp.training.evaluation import evaluate
 from distbp.training.flat_state import by_name, restore
 from distbp.training.optimizers import update
 from distbp.training.schedules import Schedule
+from distbp.training.shelf import discard_after, keep_newest
 from distbp.training.touched_rows import touching
 from distbp.workloads.base import Workload
 
@@ -78,6 +79,10 @@ class Trainer:
         return self.metrics
 
     def _fit(self) -> None:
+        if self.position:
+            self.save()  # it goes on from a checkpoint, which may be elsewhere
+            if self.position % self.loader.steps_per_epoch == 0:
+                self.end_epoch()
         while self.position < self.steps:
             for batch in self.batches(self.position // self.loader.steps_per_epoch):
                 self.step(batch)
@@ -151,8 +156,18 @@ class Trainer:
             self._saved = self.position
             reduction = self.parallel.reducer.order.state()
             if self.parallel.comm.rank == 0:
-                save(self.checkpoint(reduction), self.run_dir / "checkpoints", keep=self.plan.keep)
+                self._write(self.checkpoint(reduction))
         self.clock.at(self.position, "data")
+
+    def _write(self, checkpoint: Checkpoint) -> None:
+        folder = self.run_dir / "checkpoints"
+        try:
+            self.record.commit()
+            save(checkpoint, folder)
+            keep_newest(self.plan.keep, folder)
+        except OSError as error:
+            cause = f"its checkpoint cannot be written to {folder} ({error.strerror}); those before it are whole"
+            raise JobError(cause, rank=0, step=self.position, phase="checkpoint") from error
 
     def checkpoint(self, reduction: Mapping[str, Tensor]) -> Checkpoint:
         """The run as it stands; ``reduction`` is what the sums remember."""
@@ -163,18 +178,30 @@ class Trainer:
         model = self.workload.module.state_dict()
         return Checkpoint(self.position, epoch, batch, self.plan.config, model, state, reduction)
 
-    def resume(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint, on whatever number of workers. RequestError if it is not of this module."""
-        fill(self.workload.module, checkpoint)
-        if checkpoint.config["optimizer"]["_target_"] == self.plan.config["optimizer"]["_target_"]:
-            restore(checkpoint.optimizer, self.optimizer, self.parallel.flat_parameters, self.parallel.layouts)
-            for rows in self.parallel.touched_rows:
-                rows.restore(checkpoint.optimizer, self.optimizer)
+    def resume(self, checkpoint: Checkpoint, path: Path) -> None:
+        """Go on from the checkpoint of ``path``, on whatever number of workers. RequestError if it does not fit.
+
+        One that is not among those of this run becomes the first of them.
+        """
+        fill_module(self.workload.module, checkpoint)
+        if checkpoint.config["optimizer"].get("_target_") == self.plan.config["optimizer"]["_target_"]:
+            try:
+                self._restore(checkpoint.optimizer)
+            except (KeyError, RuntimeError) as error:
+                what = f"its optimizer's state does not fit the module ({' '.join(str(error).split())})"
+                raise RequestError("resume", path, what) from error
         if all(checkpoint.config.get(key) == self.plan.config.get(key) for key in ("reduction", "shards")):
             self.parallel.reducer.order.restore(checkpoint.reduction)
+        own = path.parent.resolve() == (self.run_dir / "checkpoints").resolve()
         if self.parallel.comm.rank == 0:
-            discard_after(checkpoint.step, self.run_dir / "checkpoints")
-        self.position = self._saved = checkpoint.step
+            discard_after(checkpoint.step if own else -1, self.run_dir / "checkpoints")
+        self.position = checkpoint.step
+        self._saved = checkpoint.step if own else -1
+
+    def _restore(self, state: Mapping[str, Tensor]) -> None:
+        restore(state, self.optimizer, self.parallel.flat_parameters, self.parallel.layouts)
+        for rows in self.parallel.touched_rows:
+            rows.restore(state, self.optimizer)
 
     def epochs_after(self, steps: int) -> float:
         """The epochs that so many steps make, in samples: the last batch of an epoch counts what it holds."""

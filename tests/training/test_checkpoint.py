@@ -11,7 +11,8 @@ from torch import nn
 from distbp import config, job
 from distbp.comm import threads
 from distbp.errors import RequestError
-from distbp.training.checkpoint import Checkpoint, find, load, save, saved
+from distbp.training.checkpoint import Checkpoint, load, save
+from distbp.training.shelf import keep_newest, newest_good, saved
 from distbp.workloads.perceptron import perceptron
 
 CONFIG = {"overrides": ["seed=1"], "shards": 1, "threads": 1, "optimizer": {}}
@@ -30,7 +31,7 @@ def example(step=3):
 
 
 def test_a_checkpoint_comes_back_whole(tmp_path):
-    path = save(example(), tmp_path, keep=2)
+    path = save(example(), tmp_path)
     loaded = load(path)
     assert (loaded.step, loaded.epoch, loaded.batch, loaded.config) == (3, 1, 1, CONFIG)
     for part in ("model", "optimizer"):
@@ -41,11 +42,13 @@ def test_a_checkpoint_comes_back_whole(tmp_path):
 
 def test_the_newest_are_kept_and_found(tmp_path):
     for step in (1, 20, 300):
-        save(example(step), tmp_path / "checkpoints", keep=2)
+        save(example(step), tmp_path / "checkpoints")
+        keep_newest(2, tmp_path / "checkpoints")
     assert [path.name for path in saved(tmp_path / "checkpoints")] == ["step-00000020", "step-00000300"]
     newest = tmp_path / "checkpoints" / "step-00000300"
-    assert find(str(tmp_path), None) == find("latest", tmp_path) == find(str(newest), None) == newest
-    assert find("latest", tmp_path / "elsewhere") is None
+    for resume, run_dir in ((str(tmp_path), None), ("latest", tmp_path), (str(newest), None)):
+        assert newest_good(resume, run_dir).path == newest
+    assert newest_good("latest", tmp_path / "elsewhere") is None
 
 
 def flip(path):
@@ -76,10 +79,10 @@ DAMAGE = {
 
 @pytest.mark.parametrize(("name", "damage", "message"), DAMAGE.values(), ids=DAMAGE)
 def test_damage_is_refused_by_name(tmp_path, name, damage, message):
-    path = save(example(), tmp_path, keep=1)
+    path = save(example(), tmp_path)
     damage(path / name)
     with pytest.raises(RequestError, match=message):
-        load(find(str(path), None))
+        newest_good(str(path), None)
 
 
 def train(comm, folder, *overrides):
