@@ -24,7 +24,9 @@ from distbp.comm.world import World
 from distbp.config import CONFIG, Loader, plain, search_path
 from distbp.errors import DistbpError
 from distbp.schema import from_config
+from distbp.training.optimizers import adamw
 from distbp.worker import watched
+from tests.faults.tiny import tiny
 
 CONF = str(Path(__file__).parents[1] / "faults" / "conf")
 TIMEOUT = 20.0
@@ -39,11 +41,10 @@ class FileChannel(StoreChannel):
         self._calls = 0
 
 
-def work(order, rank):
+def work(order, request, rank):
     """What one worker does: the exit code."""
     world = World("torchrun", rank, order["size"], rank, order["size"])
     link = FileChannel(Path(order["folder"]) / "store", world)
-    request = from_config(plain(LOADER.load_configuration(CONFIG, order["overrides"], RunMode.RUN)), order["overrides"])
     try:
         comm = join(world, link, kind="torch", device="cpu", timeout=TIMEOUT)
         with watched(comm, link, TIMEOUT, say_on_stderr):
@@ -57,22 +58,26 @@ def work(order, rank):
     return 0
 
 
-def start(order, rank):
+def start(order, request, rank):
     """The process id of a new worker."""
     pid = os.fork()
     if pid:
         return pid
     errors = os.open(Path(order["folder"]) / "stderr", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(errors, 2)
-    os._exit(work(order, rank))
+    os._exit(work(order, request, rank))
 
 
 def serve():
     """Do what the lines of the input say."""
+    loader = Loader(search_path(CONF))
+    adamw(tiny(pause=0.0, path=None, cache="", seed=0).module.parameters(), lr=0.1)  # what torch imports late
     print("ready", flush=True)
     for line in sys.stdin:
         order = json.loads(line)
-        pids = [start(order, rank) for rank in range(order["size"])]
+        plainly = plain(loader.load_configuration(CONFIG, order["overrides"], RunMode.RUN))
+        request = from_config(plainly, order["overrides"])
+        pids = [start(order, request, rank) for rank in range(order["size"])]
         print(json.dumps(pids), flush=True)
         sys.stdin.readline()
         codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
@@ -81,5 +86,4 @@ def serve():
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    LOADER = Loader(search_path(CONF))
     serve()
