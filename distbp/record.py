@@ -15,6 +15,7 @@ from typing import Any
 from distbp.data.loader import Batch
 from distbp.display import Display
 from distbp.durable import replace
+from distbp.errors import JobError
 
 PHASES = ("data", "compute", "reduce", "update")
 WARM_UP = 5  # steps that do not count for the medians
@@ -124,8 +125,12 @@ class RunRecord(Record):
         }
 
     def _write(self, line: Mapping[str, Any]) -> None:
-        with self._file.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        try:
+            with self._file.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            cause = f"{self._file} cannot be written ({error.strerror}); the checkpoints are whole"
+            raise JobError(cause, rank=0, step=line["step"], phase="record") from error
 
 
 def keep_until(path: Path, step: int) -> float | None:

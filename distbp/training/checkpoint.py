@@ -17,7 +17,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from distbp.durable import sync
+from distbp.durable import create, sync
 from distbp.errors import RequestError
 from distbp.training import tensor_file
 from distbp.training.digest import digests
@@ -78,10 +78,7 @@ def fill(folder: Path, checkpoint: Checkpoint) -> None:
         "sha256": {name: digests(values) for name, values in tensors.items()},
     }
     manifest["own_sha256"] = own_sum(manifest)
-    with (folder / MANIFEST).open("x") as file:
-        file.write(json.dumps(manifest, indent=1))
-        file.flush()
-        os.fsync(file.fileno())
+    create(folder / MANIFEST, [json.dumps(manifest, indent=1).encode()])
     sync(folder)
 
 
@@ -99,7 +96,7 @@ def manifest_of(path: Path) -> dict[str, Any]:
     if tensor_file.size_of_plain(file) > MOST:
         raise RequestError("resume", file, f"it has more than {MOST:,} bytes")
     try:
-        manifest: dict[str, Any] = json.loads(file.read_text())
+        manifest: dict[str, Any] = json.loads(file.read_bytes())
     except OSError as error:
         raise RequestError("resume", file, f"it does not load ({error.strerror})") from error
     except (ValueError, RecursionError) as error:

@@ -73,7 +73,7 @@ def newest_good(resume: str, run_dir: Path | None) -> Found | None:
     refused: list[RequestError] = []
     for path in candidates:
         try:
-            return Found(load(path), path, refused)
+            return Found(good(path), path, refused)
         except RequestError as error:
             refused.append(error)
     if not candidates:
@@ -82,6 +82,14 @@ def newest_good(resume: str, run_dir: Path | None) -> Found | None:
         newest = f"of the newest, {refused[0].value}: {refused[0].allowed}"
         raise RequestError("resume", resume, f"none of the {len(candidates)} checkpoints is good; {newest}")
     raise refused[0]
+
+
+def good(path: Path) -> Checkpoint:
+    """The checkpoint at ``path``, if it is whole, and of the step by which its folder is called."""
+    checkpoint = load(path)
+    if PATTERN.fullmatch(path.name) and path.name != checkpoint.name:
+        raise RequestError("resume", path / MANIFEST, f"it is of step {checkpoint.step}")
+    return checkpoint
 
 
 def candidates_of(resume: str, run_dir: Path | None) -> list[Path]:

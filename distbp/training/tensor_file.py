@@ -9,7 +9,7 @@ import os
 import stat
 import struct
 from collections.abc import Mapping
-from io import RawIOBase
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from distbp.durable import create
 from distbp.errors import RequestError
 from distbp.training.digest import digests, raw
 
@@ -40,18 +41,8 @@ def write(path: Path, tensors: Mapping[str, Tensor]) -> None:
         entries[name] = {"dtype": CODES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [begin, end]}
     header = json.dumps(entries).encode()
     header += b" " * (-len(header) % 8)
-    with path.open("xb", buffering=0) as file:
-        put(file, LENGTH.pack(len(header)) + header)
-        for name in names:
-            put(file, raw(tensors[name].detach().cpu().contiguous()))
-        os.fsync(file.fileno())
-
-
-def put(file: RawIOBase, content: bytes | memoryview) -> None:
-    """Write all of it: one call may write less, and says so."""
-    rest = memoryview(content)
-    while rest:
-        rest = rest[file.write(rest) :]
+    contents = (raw(tensors[name].detach().cpu().contiguous()) for name in names)
+    create(path, chain([LENGTH.pack(len(header)) + header], contents))
 
 
 def read(path: Path, sums: Mapping[str, str]) -> dict[str, Tensor]:

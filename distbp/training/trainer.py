@@ -1,6 +1,7 @@
 """The training loop: batches in, steps, evaluations and checkpoints out."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -161,12 +162,19 @@ class Trainer:
 
     def _write(self, checkpoint: Checkpoint) -> None:
         folder = self.run_dir / "checkpoints"
-        try:
+        with self._blaming(f"the checkpoint cannot be written to {folder}", "those before it are whole"):
             self.record.commit()
             save(checkpoint, folder)
+        with self._blaming(f"an old checkpoint cannot be removed from {folder}", "the new one is whole"):
             keep_newest(self.plan.keep, folder)
+
+    @contextmanager
+    def _blaming(self, cannot: str, still: str) -> Iterator[None]:
+        """A JobError for what the disk refuses within."""
+        try:
+            yield
         except OSError as error:
-            cause = f"its checkpoint cannot be written to {folder} ({error.strerror}); those before it are whole"
+            cause = f"{cannot} ({error.strerror}); {still}"
             raise JobError(cause, rank=0, step=self.position, phase="checkpoint") from error
 
     def checkpoint(self, reduction: Mapping[str, Tensor]) -> Checkpoint:
