@@ -148,6 +148,11 @@ def fill_module(module: nn.Module, checkpoint: Checkpoint) -> None:
         raise RequestError("resume", f"step {checkpoint.step}", what) from error
 
 
+def copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies on the CPU, which stay as they are while training goes on."""
+    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}
+
+
 def file_of(name: str) -> str:
     """The file that holds the tensors of this name."""
     return f"{name}.safetensors"

@@ -1,7 +1,6 @@
 """The training loop: batches in, steps, evaluations and checkpoints out."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -12,16 +11,17 @@ from torch.optim import Optimizer
 from distbp.comm.base import Name
 from distbp.data.loader import Batch, Loader
 from distbp.data.split import Split
-from distbp.errors import JobError, RequestError, StoppedError
+from distbp.errors import RequestError, StoppedError
 from distbp.record import Record, Silence
-from distbp.training.checkpoint import Checkpoint, fill_module, save
+from distbp.training.checkpoint import Checkpoint, copied, fill_module
 from distbp.training.data_parallel import DataParallel
 from distbp.training.evaluation import evaluate
 from distbp.training.flat_state import by_name, restore
 from distbp.training.optimizers import update
 from distbp.training.schedules import Schedule
-from distbp.training.shelf import discard_after, keep_newest
+from distbp.training.shelf import discard_after
 from distbp.training.touched_rows import touching
+from distbp.training.writer import Writer
 from distbp.workloads.base import Workload
 
 
@@ -64,6 +64,7 @@ class Trainer:
         self.run_dir = run_dir
         self.clock = parallel.clock
         self.steps = min(plan.epochs * loader.steps_per_epoch, plan.steps or plan.epochs * loader.steps_per_epoch)
+        self.writer = Writer(run_dir / "checkpoints", keep=plan.keep)
         self.position = 0  # steps done
         self._saved = -1
         self.record: Record = Silence()
@@ -90,6 +91,7 @@ class Trainer:
             self.end_epoch()
         self.save()
         self.evaluate()
+        self.writer.wait()
 
     def step(self, batch: Batch) -> None:
         """One batch: this worker's gradients, everybody's sum, one update."""
@@ -110,6 +112,7 @@ class Trainer:
             compression_error=totals.compression_error,
             milliseconds=self.clock.take(),
         )
+        self.writer.look()
         if self.plan.checkpoint_every and self.position % self.plan.checkpoint_every == 0:
             self.save()
         if totals.stop:
@@ -118,6 +121,7 @@ class Trainer:
     def stop(self) -> NoReturn:
         """Save, and leave the rest to a run that goes on from there. No worker leaves before that is done."""
         self.save()
+        self.writer.wait()
         self.parallel.comm.barrier(name=Name(self.position, "checkpoint"))
         where = f"after step {self.position}; saved in {self.run_dir}"
         raise StoppedError(f"{where}; the same command with run_dir={self.run_dir} resume=latest goes on")
@@ -150,41 +154,24 @@ class Trainer:
         self.record.evaluation(self.position, self.metrics)
 
     def save(self) -> None:
-        """A checkpoint of this moment, written by rank 0, unless it has one, if all workers have its weights."""
+        """A checkpoint of this moment, begun by rank 0, unless it has one, if all workers have its weights."""
         self.parallel.guard.compare(self.position)
         self.clock.at(self.position, "checkpoint")
         if self._saved != self.position:
             self._saved = self.position
             reduction = self.parallel.reducer.order.state()
             if self.parallel.comm.rank == 0:
-                self._write(self.checkpoint(reduction))
+                self.writer.write(lambda: self.checkpoint(reduction), self.record.commit)
         self.clock.at(self.position, "data")
 
-    def _write(self, checkpoint: Checkpoint) -> None:
-        folder = self.run_dir / "checkpoints"
-        with self._blaming(f"the checkpoint cannot be written to {folder}", "those before it are whole"):
-            self.record.commit()
-            save(checkpoint, folder)
-        with self._blaming(f"an old checkpoint cannot be removed from {folder}", "the new one is whole"):
-            keep_newest(self.plan.keep, folder)
-
-    @contextmanager
-    def _blaming(self, cannot: str, still: str) -> Iterator[None]:
-        """A JobError for what the disk refuses within."""
-        try:
-            yield
-        except OSError as error:
-            cause = f"{cannot} ({error.strerror}); {still}"
-            raise JobError(cause, rank=0, step=self.position, phase="checkpoint") from error
-
     def checkpoint(self, reduction: Mapping[str, Tensor]) -> Checkpoint:
-        """The run as it stands; ``reduction`` is what the sums remember."""
+        """A copy of the run as it stands; ``reduction`` is what the sums remember."""
         epoch, batch = divmod(self.position, self.loader.steps_per_epoch)
         state = by_name(self.optimizer, self.parallel.flat_parameters, self.parallel.layouts)
         for rows in self.parallel.touched_rows:
-            state |= rows.by_name(self.optimizer)
+            state |= copied(rows.by_name(self.optimizer))
         model = self.workload.module.state_dict()
-        return Checkpoint(self.position, epoch, batch, self.plan.config, model, state, reduction)
+        return Checkpoint(self.position, epoch, batch, self.plan.config, copied(model), state, copied(reduction))
 
     def resume(self, checkpoint: Checkpoint, path: Path) -> None:
         """Go on from the checkpoint of ``path``, on whatever number of workers. RequestError if it does not fit.
