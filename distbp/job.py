@@ -63,6 +63,7 @@ def train_in(directory: RunDirectory | None, request: Request, comm: Communicato
     parallel = agreed(comm, lambda: data_parallel(request, workload, loader, comm))
     alike = conditions(request, workload.module, comm)
     same_everywhere(comm, alike | origins(request, workload, split, found))
+    parallel.divide_update()
     optimizer, schedule = build(request.optimizer, parameters=parallel.updated), build(request.schedule)
     trainer = Trainer(
         workload,

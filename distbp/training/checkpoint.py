@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,17 @@ class Checkpoint:
     def name(self) -> str:
         """The name of its folder."""
         return f"step-{self.step:08d}"
+
+    def copy(self) -> "Checkpoint":
+        """One of copies on the CPU, which stay as they are while training goes on."""
+        return replace(
+            self, model=copied(self.model), optimizer=copied(self.optimizer), reduction=copied(self.reduction)
+        )
+
+
+def copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies on the CPU."""
+    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}
 
 
 def save(checkpoint: Checkpoint, folder: Path) -> Path:
@@ -146,11 +157,6 @@ def fill_module(module: nn.Module, checkpoint: Checkpoint) -> None:
     except RuntimeError as error:
         what = f"its weights do not fit the module ({' '.join(str(error).split())})"
         raise RequestError("resume", f"step {checkpoint.step}", what) from error
-
-
-def copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Copies on the CPU, which stay as they are while training goes on."""
-    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}
 
 
 def file_of(name: str) -> str:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from distbp.comm.base import Communicator, Name
+from distbp.comm.window import Window, zeros
 from distbp.data.order import key, leaves
 from distbp.data.part import Part, pieces
 from distbp.engines.autograd import AutogradEngine
@@ -17,7 +18,7 @@ from distbp.errors import JobError, RequestError, one_of
 from distbp.reduction.compression.base import Make
 from distbp.reduction.compression.choice import choices
 from distbp.reduction.compression.compressed import Compressed
-from distbp.reduction.layout import adopt, plan
+from distbp.reduction.layout import plan
 from distbp.reduction.order import Library, Order, Ordered
 from distbp.reduction.reducer import Reducer, Slot
 from distbp.reduction.row_reducer import RowReducer
@@ -31,6 +32,7 @@ from distbp.training.moving_buffers import MovingBuffers
 from distbp.training.totals import Totals
 from distbp.training.touched_rows import TouchedRows
 from distbp.training.weight_guard import EVERY, WeightGuard
+from distbp.training.weights import Weights
 
 ENGINES: Mapping[str, type[Engine]] = {"manual": ManualEngine, "autograd": AutogradEngine}
 ORDERS: Mapping[str, type[Order]] = {"ordered": Ordered, "library": Library}
@@ -128,12 +130,12 @@ class DataParallel:
     @property
     def flat_gradients(self) -> list[Tensor]:
         """The gradient buffers, one for each dtype of parameters."""
-        return self.reducer.total.buffers[: len(self.flat_parameters)]
+        return self.reducer.total.buffers[: len(self.layouts)]
 
     @property
     def updated(self) -> list[Tensor]:
-        """What an optimizer works on: the flat parameters, and for each sparse table the rows that it has in hand."""
-        return [*self.flat_parameters, *(rows.parameter for rows in self.touched_rows)]
+        """What an optimizer works on: flat parameters, and for each sparse table the rows that it has in hand."""
+        return [*self.weights.shares, *(rows.parameter for rows in self.touched_rows)]
 
     @property
     def row_gradients(self) -> Mapping[str, Rows]:
@@ -155,20 +157,29 @@ class DataParallel:
             plan(tensors, bucket_bytes=self.bucket_bytes, size=self.comm.size)
             for tensors in (emitted, self._buffers.floats.items())
         )
+        self._bytes = sum(layout.bytes for layout in self.layouts)
         if self._make:
             self._order = Compressed(self._make, self.layouts, self.comm)
         self._reducer = Reducer(self.layouts + moving, self.comm, self._order)
         self._tally = Tally(COLUMNS, self._order, self.comm)
-        self.flat_parameters = [layout.allocate(self.comm.device) for layout in self.layouts]
-        for layout, flat, gradient in zip(self.layouts, self.flat_parameters, self.flat_gradients, strict=True):
-            adopt(self._trainable, layout.views(flat))
-            flat.grad = gradient
+        self.weights = self._laid_out(Window.private(zeros(self._bytes, self.comm.device), self.comm))
         self._rows = RowReducer(self.engine.tables, self.comm)
         self._looked_at = [share(gradient, self.comm) for gradient in self.flat_gradients]
         self.touched_rows = [TouchedRows(name, table) for name, table in self.engine.tables.items()]
 
+    def divide_update(self) -> None:
+        """From now on the workers of a node share the update: each has the gradients, and updates, of its share alone.
+
+        ``weights.spread`` follows each update. Collective, and before an optimizer is made of ``updated``.
+        """
+        self.weights = self._laid_out(self._order.allocate(self._bytes, self.comm, name=START))
+        if self.weights.divided:
+            self.reducer.scatter(len(self.layouts))
+            self._looked_at = self.weights.own(self.flat_gradients)
+
     def gradients(self, parts: Sequence[Part], present: tuple[bool, ...], *, step: int) -> Totals:
-        """The sums over all parts of all workers: of the gradients, in ``flat_gradients``, undivided, and of the loss.
+        """The sums over all parts of all workers: of the loss, and of the gradients, undivided, in ``flat_gradients``,
+        or of a divided update this worker's shares of them.
 
         ``parts`` are this worker's, ``present`` says which parts there are in the global batch. The gradients of
         sparse tables are in ``row_gradients``.
@@ -209,6 +220,9 @@ class DataParallel:
     def close(self) -> None:
         """Leave the world in order; every worker closes."""
         self.comm.close()
+
+    def _laid_out(self, window: Window) -> Weights:
+        return Weights(self.layouts, self._trainable, self.flat_gradients, window, self.comm)
 
     def _own(
         self, parts: Sequence[Part], present: tuple[bool, ...], *, look: Callable[[Slot], object] = lambda _slot: None

@@ -9,7 +9,7 @@ does not: there a gradient of zero changes nothing.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor
@@ -74,9 +74,15 @@ class TouchedRows:
         return {kind: value for kind, value in state if isinstance(value, Tensor) and value.dim() == 0}
 
 
-@contextmanager
-def touching(tables: Sequence[TouchedRows], gradients: Mapping[str, Rows], optimizer: Optimizer) -> Iterator[None]:
+def touching(
+    tables: Sequence[TouchedRows], gradients: Mapping[str, Rows], optimizer: Optimizer
+) -> AbstractContextManager[None]:
     """Within, the optimizer has in hand the rows of each table that have gradients."""
+    return _touching(tables, gradients, optimizer) if tables else nullcontext()
+
+
+@contextmanager
+def _touching(tables: Sequence[TouchedRows], gradients: Mapping[str, Rows], optimizer: Optimizer) -> Iterator[None]:
     with torch.no_grad():
         for rows in tables:
             rows.take(gradients[rows.name], optimizer)

@@ -1,11 +1,11 @@
 """The training loop: batches in, steps, evaluations and checkpoints out."""
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
-from torch import Tensor
 from torch.optim import Optimizer
 
 from distbp.comm.base import Name
@@ -13,7 +13,7 @@ from distbp.data.loader import Batch, Loader
 from distbp.data.split import Split
 from distbp.errors import RequestError, StoppedError
 from distbp.record import Record, Silence
-from distbp.training.checkpoint import Checkpoint, copied, fill_module
+from distbp.training.checkpoint import Checkpoint, fill_module
 from distbp.training.data_parallel import DataParallel
 from distbp.training.evaluation import evaluate
 from distbp.training.flat_state import by_name, restore
@@ -103,6 +103,7 @@ class Trainer:
         self.clock.at(batch.step, "update")
         with touching(self.parallel.touched_rows, self.parallel.row_gradients, self.optimizer):
             update(self.optimizer, lr=lr, count=totals.count)
+        self.parallel.weights.spread(step=batch.step)
         self.position = batch.step + 1
         self.clock.at(self.position, "data")
         self.record.step(
@@ -159,19 +160,21 @@ class Trainer:
         self.clock.at(self.position, "checkpoint")
         if self._saved != self.position:
             self._saved = self.position
-            reduction = self.parallel.reducer.order.state()
+            begin = time.perf_counter()
+            checkpoint = self.checkpoint()
             if self.parallel.comm.rank == 0:
-                self.writer.write(lambda: self.checkpoint(reduction), self.record.commit)
+                self.writer.write(checkpoint, before=self.record.commit, since=begin)
         self.clock.at(self.position, "data")
 
-    def checkpoint(self, reduction: Mapping[str, Tensor]) -> Checkpoint:
-        """A copy of the run as it stands; ``reduction`` is what the sums remember."""
+    def checkpoint(self) -> Checkpoint:
+        """The run as it stands, whole on rank 0, until the next step. Collective."""
         epoch, batch = divmod(self.position, self.loader.steps_per_epoch)
-        state = by_name(self.optimizer, self.parallel.flat_parameters, self.parallel.layouts)
+        reduction = self.parallel.reducer.order.state()
+        state = by_name(self.optimizer, self.parallel.weights, step=self.position)
         for rows in self.parallel.touched_rows:
-            state |= copied(rows.by_name(self.optimizer))
+            state |= rows.by_name(self.optimizer)
         model = self.workload.module.state_dict()
-        return Checkpoint(self.position, epoch, batch, self.plan.config, copied(model), state, copied(reduction))
+        return Checkpoint(self.position, epoch, batch, self.plan.config, model, state, reduction)
 
     def resume(self, checkpoint: Checkpoint, path: Path) -> None:
         """Go on from the checkpoint of ``path``, on whatever number of workers. RequestError if it does not fit.
@@ -179,24 +182,25 @@ class Trainer:
         One that is not among those of this run becomes the first of them.
         """
         fill_module(self.workload.module, checkpoint)
-        if checkpoint.config["optimizer"].get("_target_") == self.plan.config["optimizer"]["_target_"]:
-            try:
-                self._restore(checkpoint.optimizer)
-            except (KeyError, RuntimeError) as error:
-                what = f"its optimizer's state does not fit the module ({' '.join(str(error).split())})"
-                raise RequestError("resume", path, what) from error
-        if all(checkpoint.config.get(key) == self.plan.config.get(key) for key in ("reduction", "shards")):
-            self.parallel.reducer.order.restore(checkpoint.reduction)
+        try:
+            self._restore(checkpoint)
+        except (KeyError, RuntimeError) as error:
+            what = f"its optimizer's state does not fit the module ({' '.join(str(error).split())})"
+            raise RequestError("resume", path, what) from error
         own = path.parent.resolve() == (self.run_dir / "checkpoints").resolve()
         if self.parallel.comm.rank == 0:
             discard_after(checkpoint.step if own else -1, self.run_dir / "checkpoints")
         self.position = checkpoint.step
         self._saved = checkpoint.step if own else -1
 
-    def _restore(self, state: Mapping[str, Tensor]) -> None:
-        restore(state, self.optimizer, self.parallel.flat_parameters, self.parallel.layouts)
-        for rows in self.parallel.touched_rows:
-            rows.restore(state, self.optimizer)
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        """The state of the optimizer, and what the sums remember, where the request asks for the same ones."""
+        if checkpoint.config["optimizer"].get("_target_") == self.plan.config["optimizer"]["_target_"]:
+            restore(checkpoint.optimizer, self.optimizer, self.parallel.weights)
+            for rows in self.parallel.touched_rows:
+                rows.restore(checkpoint.optimizer, self.optimizer)
+        if all(checkpoint.config.get(key) == self.plan.config.get(key) for key in ("reduction", "shards")):
+            self.parallel.reducer.order.restore(checkpoint.reduction)
 
     def epochs_after(self, steps: int) -> float:
         """The epochs that so many steps make, in samples: the last batch of an epoch counts what it holds."""

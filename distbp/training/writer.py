@@ -27,13 +27,17 @@ class Writer:
         self._thread: threading.Thread | None = None
         self._failure: JobError | None = None
 
-    def write(self, copy: Callable[[], Checkpoint], before: Callable[[], None]) -> None:
-        """Copy the state, and begin to write it; ``before()`` comes before it is committed. JobError as of ``look``."""
-        begin = time.perf_counter()
+    def write(self, checkpoint: Checkpoint, *, before: Callable[[], None], since: float) -> None:
+        """Copy it, and begin to write it; ``before()`` comes before it is committed. JobError as of ``look``.
+
+        ``since`` is when the training began to wait (``time.perf_counter``).
+        """
         self.wait()
-        self._thread = threading.Thread(target=self._write, args=(copy(), before), name="distbp-writer", daemon=True)
+        self._thread = threading.Thread(
+            target=self._write, args=(checkpoint.copy(), before), name="distbp-writer", daemon=True
+        )
         self._thread.start()
-        self.stalls.append(time.perf_counter() - begin)
+        self.stalls.append(time.perf_counter() - since)
 
     def wait(self) -> None:
         """Return when all is written. JobError as of ``look``."""

@@ -74,6 +74,7 @@ def trainer(comm, folder, engine, rule, *, sparse=True, head=True, way=None, ste
     loader = Loader(workload.training, batch_size=23, shards=4, seed=0, rank=comm.rank, size=comm.size)
     parallel = DataParallel(module, loss, engine=engine, comm=comm, micro_batches=micro_batches)
     parallel.prepare(loader.example())
+    parallel.divide_update()
     if way:
         parallel._rows = RowReducer(parallel.engine.tables, comm, way=way)
     make = optimizers.sgd if rule == "momentum" else getattr(optimizers, rule)
