@@ -38,7 +38,7 @@ from distbp.training.weights import Weights
 ENGINES: Mapping[str, type[Engine]] = {"manual": ManualEngine, "autograd": AutogradEngine}
 ORDERS: Mapping[str, type[Order]] = {"ordered": Ordered, "library": Library}
 BUCKET_BYTES = 25 * 2**20
-COLUMNS = 4  # of a part's row: the sum of its loss, its count, whether it has samples, whether a sum is not finite
+COLUMNS = 5  # of a part's row: loss, count, whether it has samples, whether a sum is broken, whether to stop
 
 
 class DataParallel:
@@ -195,8 +195,9 @@ class DataParallel:
         self._rows.sum_all(present, step=step)
         first = leaves(len(present), self.comm.size, self.comm.rank)[0]
         rows[first][3] = not all(map(finite, [*self._looked_at, *(r.values for r in self.row_gradients.values())]))
-        losses, counts, filled, failed = zip(*self._tally.complete(rows, name=Name(step, "reduce")), strict=True)
-        totals = Totals(sum(losses), sum(counts), self._order.error, any(failed))
+        rows[first][4] = self.comm.board.asked
+        losses, counts, filled, failed, asked = zip(*self._tally.complete(rows, name=Name(step, "reduce")), strict=True)
+        totals = Totals(sum(losses), sum(counts), self._order.error, broken=any(failed), stop=any(asked))
         if totals.finite:
             self._buffers.move(self.reducer.total, filled, self.comm, step=step)
         return totals

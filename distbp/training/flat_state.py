@@ -17,19 +17,19 @@ AVERAGE = "average"
 
 
 def by_name(optimizer: Optimizer, weights: Weights, *, step: int) -> dict[str, Tensor]:
-    """Copies of the state's tensors on the CPU. Collective."""
+    """The state's tensors; they hold until the next step. Collective."""
     state: dict[str, Tensor] = {}
     for kind in kinds(optimizer, weights):
         values = [optimizer.state[share][kind] for share in weights.shares]
         shared = values[0].dim() == 0
-        state |= {f"{kind}/": values[0].cpu().clone()} if shared else named(kind, values, weights, step=step)
+        state |= {f"{kind}/": values[0]} if shared else named(kind, values, weights, step=step)
     return state
 
 
 def named(kind: str, values: Sequence[Tensor], weights: Weights, *, step: int) -> dict[str, Tensor]:
     """What this worker has of its shares, whole and by name. Collective."""
     whole = zip(weights.layouts, weights.whole(values, step=step), strict=True)
-    return {f"{kind}/{n}": view.cpu().clone() for layout, flat in whole for n, view in layout.views(flat).items()}
+    return {f"{kind}/{n}": view for layout, flat in whole for n, view in layout.views(flat).items()}
 
 
 def restore(state: Mapping[str, Tensor], optimizer: Optimizer, weights: Weights) -> None:

@@ -9,13 +9,15 @@ class Totals:
     """Sums over the global batch; the mean loss is ``loss_sum / count``.
 
     ``compression_error`` is the norm of what was left out of the gradients' sum, relative to that of what was due.
-    ``broken`` says whether some gradient is not a number: the same on every worker.
+    ``broken`` says whether some gradient is not a number, ``stop`` whether some worker is asked to stop: the same on
+    every worker.
     """
 
     loss_sum: float
     count: float
     compression_error: float = 0.0
     broken: bool = False
+    stop: bool = False
 
     @property
     def finite(self) -> bool:

@@ -1,25 +1,30 @@
 """The training loop: batches in, steps, evaluations and checkpoints out."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 from torch.optim import Optimizer
 
+from distbp.comm.base import Name
 from distbp.data.loader import Batch, Loader
 from distbp.data.split import Split
+from distbp.errors import RequestError, StoppedError
 from distbp.record import Record, Silence
 from distbp.training.average import Average
-from distbp.training.checkpoint import Checkpoint, discard_after, fill, save
+from distbp.training.checkpoint import Checkpoint, fill_module
 from distbp.training.clip import Clip
 from distbp.training.data_parallel import DataParallel
 from distbp.training.evaluation import evaluate
 from distbp.training.flat_state import by_name, restore
 from distbp.training.optimizers import update as apply
 from distbp.training.schedules import Schedule
+from distbp.training.shelf import discard_after
 from distbp.training.totals import Totals
 from distbp.training.touched_rows import touching
+from distbp.training.writer import Writer
 from distbp.workloads.base import Workload
 
 MOST_SKIPPED = 10  # steps one after the other whose gradients are not numbers: more will not be better
@@ -68,6 +73,7 @@ class Trainer:
         self.clock = parallel.clock
         self.average = Average(plan.average, parallel.weights)
         self.steps = min(plan.epochs * loader.steps_per_epoch, plan.steps or plan.epochs * loader.steps_per_epoch)
+        self.writer = Writer(run_dir / "checkpoints", keep=plan.keep)
         self.position = 0  # steps done
         self._saved = -1
         self._skipped = 0  # steps, one after the other
@@ -75,15 +81,27 @@ class Trainer:
         self.metrics: dict[str, float] = {}
 
     def fit(self, record: Record) -> dict[str, float]:
-        """Train to the end of the plan; the metrics of the evaluated split. What happens is told to ``record``."""
+        """Train to the end of the plan; the metrics of the evaluated split. What happens is told to ``record``.
+
+        StoppedError, on every worker, where one is told to stop; then the state is saved.
+        """
         self.record = record
+        with self.parallel.comm.board.saving():
+            self._fit()
+        return self.metrics
+
+    def _fit(self) -> None:
+        if self.position:
+            self.save()  # it goes on from a checkpoint, which may be elsewhere
+            if self.position % self.loader.steps_per_epoch == 0:
+                self.end_epoch()
         while self.position < self.steps:
             for batch in self.batches(self.position // self.loader.steps_per_epoch):
                 self.step(batch)
             self.end_epoch()
         self.save()
         self.evaluate()
-        return self.metrics
+        self.writer.wait()
 
     def step(self, batch: Batch) -> None:
         """One batch: this worker's gradients, everybody's sum, one update."""
@@ -92,8 +110,11 @@ class Trainer:
             self.update(batch, totals)
         else:
             self.skip(batch)
+        self.writer.look()
         if self.plan.checkpoint_every and self.position % self.plan.checkpoint_every == 0:
             self.save()
+        if totals.stop:
+            self.stop()
 
     def update(self, batch: Batch, totals: Totals) -> None:
         """The weights after a step whose gradients are numbers, and its record."""
@@ -123,6 +144,14 @@ class Trainer:
         self.clock.take()
         self.record.skipped(self.position, str(error))
 
+    def stop(self) -> NoReturn:
+        """Save, and leave the rest to a run that goes on from there. No worker leaves before that is done."""
+        self.save()
+        self.writer.wait()
+        self.parallel.comm.barrier(name=Name(self.position, "checkpoint"))
+        where = f"after step {self.position}; saved in {self.run_dir}"
+        raise StoppedError(f"{where}; the same command with run_dir={self.run_dir} resume=latest goes on")
+
     def batches(self, epoch: int) -> Iterator[Batch]:
         """What is left of this epoch, up to the last step of the plan."""
         first = self.position % self.loader.steps_per_epoch
@@ -143,24 +172,28 @@ class Trainer:
         """The metrics of the split, recorded."""
         self.clock.at(self.position, "evaluate")
         with self.average.shown(step=self.position):
-            self.metrics = evaluate(
+            metrics = evaluate(
                 self.workload, self.split, self.parallel.comm, batch_size=self.plan.batch_size, step=self.position
             )
+        if metrics is None:
+            self.stop()
+        self.metrics = metrics
         self.record.evaluation(self.position, self.metrics)
 
     def save(self) -> None:
-        """A checkpoint of this moment, written by rank 0, unless it has one, if all workers have its weights."""
+        """A checkpoint of this moment, begun by rank 0, unless it has one, if all workers have its weights."""
         self.parallel.guard.compare(self.position)
         self.clock.at(self.position, "checkpoint")
         if self._saved != self.position:
             self._saved = self.position
+            begin = time.perf_counter()
             checkpoint = self.checkpoint()
             if self.parallel.comm.rank == 0:
-                save(checkpoint, self.run_dir / "checkpoints", keep=self.plan.keep)
+                self.writer.write(checkpoint, before=self.record.commit, since=begin)
         self.clock.at(self.position, "data")
 
     def checkpoint(self) -> Checkpoint:
-        """The run as it stands, whole on rank 0. Collective."""
+        """The run as it stands, whole on rank 0, until the next step. Collective."""
         epoch, batch = divmod(self.position, self.loader.steps_per_epoch)
         reduction = self.parallel.reducer.order.state()
         state = by_name(self.optimizer, self.parallel.weights, step=self.position)
@@ -170,19 +203,32 @@ class Trainer:
         model = self.workload.module.state_dict()
         return Checkpoint(self.position, epoch, batch, self.plan.config, model, state, reduction)
 
-    def resume(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint, on whatever number of workers. RequestError if it is not of this module."""
-        fill(self.workload.module, checkpoint)
-        if checkpoint.config["optimizer"]["_target_"] == self.plan.config["optimizer"]["_target_"]:
+    def resume(self, checkpoint: Checkpoint, path: Path) -> None:
+        """Go on from the checkpoint of ``path``, on whatever number of workers. RequestError if it does not fit.
+
+        One that is not among those of this run becomes the first of them.
+        """
+        fill_module(self.workload.module, checkpoint)
+        try:
+            self._restore(checkpoint)
+        except (KeyError, RuntimeError) as error:
+            what = f"its optimizer's state does not fit the module ({' '.join(str(error).split())})"
+            raise RequestError("resume", path, what) from error
+        own = path.parent.resolve() == (self.run_dir / "checkpoints").resolve()
+        if self.parallel.comm.rank == 0:
+            discard_after(checkpoint.step if own else -1, self.run_dir / "checkpoints")
+        self.position = checkpoint.step
+        self._saved = checkpoint.step if own else -1
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        """The state of the optimizer, and what the sums remember, where the request asks for the same ones."""
+        if checkpoint.config["optimizer"].get("_target_") == self.plan.config["optimizer"]["_target_"]:
             restore(checkpoint.optimizer, self.optimizer, self.parallel.weights)
             for rows in self.parallel.touched_rows:
                 rows.restore(checkpoint.optimizer, self.optimizer)
         self.average.restore(checkpoint.optimizer)
         if all(checkpoint.config.get(key) == self.plan.config.get(key) for key in ("reduction", "shards")):
             self.parallel.reducer.order.restore(checkpoint.reduction)
-        if self.parallel.comm.rank == 0:
-            discard_after(checkpoint.step, self.run_dir / "checkpoints")
-        self.position = self._saved = checkpoint.step
 
     def epochs_after(self, steps: int) -> float:
         """The epochs that so many steps make, in samples: the last batch of an epoch counts what it holds."""

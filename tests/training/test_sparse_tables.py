@@ -16,10 +16,11 @@ from distbp.record import Silence
 from distbp.reduction.row_cost import WAYS
 from distbp.reduction.row_reducer import RowReducer
 from distbp.training import optimizers
-from distbp.training.checkpoint import load, saved
+from distbp.training.checkpoint import load
 from distbp.training.data_parallel import DataParallel
 from distbp.training.digest import digest
 from distbp.training.schedules import constant
+from distbp.training.shelf import saved
 from distbp.training.trainer import Plan, Trainer
 from distbp.workloads.base import Workload
 
@@ -95,7 +96,8 @@ def train(comm, folder, engine, rule, told=None):
 def go_on(comm, folder, rule, told):
     """From the run's newest checkpoint to the end: this rank's hash of its own weights."""
     made = trainer(comm, Path(folder), "manual", rule, **told)
-    made.resume(load(saved(made.run_dir / "checkpoints")[-1]))
+    newest = saved(made.run_dir / "checkpoints")[-1]
+    made.resume(load(newest), newest)
     made.fit(Silence())
     return digest(made.workload.module.state_dict())
 
