@@ -50,6 +50,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.token = nn.Embedding(vocabulary, width)
         self.position = nn.Embedding(longest, width)
+        self.whole = nn.Dropout1d(dropout)
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(Block(width, heads, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
@@ -59,7 +60,7 @@ class Encoder(nn.Module):
         """The scores of the classes.   (N, T), (N) int64 -> (N, K)."""
         own = within(lengths, units.shape[1])
         positions = torch.arange(units.shape[1], device=units.device)
-        x = self.dropout(self.token(units) + self.position(positions))
+        x = self.whole(self.token(units) + self.position(positions))  # all of a unit's channels or none
         for block in self.blocks:
             x = block(x, own[:, None, None, :])
         read = (self.norm(x) * own.unsqueeze(2)).sum(dim=1) / lengths.unsqueeze(1)

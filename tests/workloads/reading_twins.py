@@ -76,7 +76,8 @@ class EncoderTwin(Twin):
     def scores(self, units: Tensor, lengths: Tensor) -> Tensor:
         shape = (*units.shape, self.w["token.weight"].shape[1])
         embedded = self.w["token.weight"][units] + self.w["position.weight"]
-        kept = [self.kept(*shape) for _ in range(1 + 2 * self.LAYERS)]
+        whole = F.dropout1d(torch.ones(shape, dtype=torch.float64), self.p)
+        kept = [whole, *(self.kept(*shape) for _ in range(2 * self.LAYERS))]
         reads = []
         for n, length in enumerate(lengths.tolist()):
             first, *others = (mask[n, :length] for mask in kept)
