@@ -15,7 +15,9 @@ from rich.console import Console
 from distbp import config, job
 from distbp.comm.local import LocalCommunicator
 from distbp.data.loader import Loader
-from distbp.training.checkpoint import fill, load, saved
+from distbp.training.checkpoint import fill_module as fill
+from distbp.training.checkpoint import load
+from distbp.training.shelf import saved
 from distbp.workloads.base import Workload
 from tests.engines.agreement import beyond, excesses
 from tests.workloads.test_every_workload import WORKLOADS
