@@ -53,17 +53,18 @@ def groups(loader: Loader, composed: Mapping[str, Any]) -> Iterator[tuple[str, s
 
 
 def keys(loader: Loader, name: str, composed: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Each key with its default and its meaning; one that not every choice has, with the choice that has it."""
-    seen = set()
+    """Each key with its default and its meaning; one that the default choice lacks, with those that have it."""
     values = dict(leaves(composed))
+    found: dict[str, dict[str, list[str]]] = {}  # by key and meaning, the choices that have it
     for file, prefix, choice in files(loader, name, composed):
         for key, meaning in meanings(file, prefix):
-            if key not in seen:
-                seen.add(key)
-                if key in values:
-                    yield f"{key}={shown(values[key])}", meaning
-                else:
-                    yield key, f"{choice}: {meaning}"
+            found.setdefault(key, {}).setdefault(meaning, []).append(choice)
+    for key, by_meaning in found.items():
+        meaning, choices = next(iter(by_meaning.items()))
+        if key in values:
+            yield f"{key}={shown(values[key])}", meaning
+        else:
+            yield key, f"{', '.join(choices)}: {meaning}"
 
 
 def files(loader: Loader, name: str, composed: Mapping[str, Any]) -> Iterator[tuple[Path, str, str]]:

@@ -1,7 +1,7 @@
 """The plan of one flat buffer: where each tensor lies in it, and where it is cut into buckets.
 
 Tensors lie in the order in which their gradients complete, each on a 64-byte boundary; a bucket is a slice that is
-summed at once, and its length is such that each worker can own an equal share of it, of whole blocks.
+summed at once, and its length is such that each worker can own an equal share of it, on 64-byte boundaries too.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from distbp.alignment import ALIGNMENT, round_up
 
-BLOCK = 1024  # elements that are one worker's, whatever the number of workers: norms are taken block by block
+BLOCK = 1024  # elements of a gradient that are one worker's, on any number of workers: norms are taken block by block
 
 
 @dataclass(frozen=True)
@@ -61,22 +61,27 @@ def plan(
     *,
     bucket_bytes: int,
     size: int,
+    block: int = 1,
     group: Callable[[str, Tensor], Hashable] = lambda _name, _tensor: None,
 ) -> tuple[Layout, ...]:
     """One layout for each dtype and ``group`` of the named tensors, which come in the order of their emission.
 
-    A bucket is closed by the tensor that takes it to ``bucket_bytes``; ``size`` is the number of workers.
+    A bucket is closed by the tensor that takes it to ``bucket_bytes``; ``size`` is the number of workers, each of whose
+    shares is a multiple of ``block`` elements.
     """
     together: dict[tuple[torch.dtype, Hashable], list[tuple[str, torch.Size]]] = {}
     for name, tensor in tensors:
         together.setdefault((tensor.dtype, group(name, tensor)), []).append((name, tensor.shape))
-    return tuple(lay_out(shapes, *kind, bucket_bytes, size) for kind, shapes in together.items())
+    return tuple(
+        lay_out(shapes, *kind, bucket_bytes, max(block, ALIGNMENT // kind[0].itemsize) * size)
+        for kind, shapes in together.items()
+    )
 
 
 def lay_out(
-    shapes: Sequence[tuple[str, torch.Size]], dtype: torch.dtype, group: Hashable, bucket_bytes: int, size: int
+    shapes: Sequence[tuple[str, torch.Size]], dtype: torch.dtype, group: Hashable, bucket_bytes: int, multiple: int
 ) -> Layout:
-    """The layout of tensors of one dtype and group."""
+    """The layout of tensors of one dtype and group; a bucket is a ``multiple`` of so many elements."""
     aligned = ALIGNMENT // dtype.itemsize
     spans: list[Span] = []
     buckets: list[tuple[int, int]] = []
@@ -85,7 +90,7 @@ def lay_out(
         spans.append(Span(name, shape, end, end + shape.numel()))
         end = round_up(end + shape.numel(), aligned)
         if (end - begin) * dtype.itemsize >= bucket_bytes or i == len(shapes) - 1:
-            end = begin + round_up(end - begin, BLOCK * size)
+            end = begin + round_up(end - begin, multiple)
             if end > begin:  # tensors may all be empty
                 buckets.append((begin, end))
             begin = end

@@ -18,7 +18,7 @@ from distbp.errors import JobError, RequestError, one_of
 from distbp.reduction.compression.base import Make
 from distbp.reduction.compression.choice import choices
 from distbp.reduction.compression.compressed import Compressed
-from distbp.reduction.layout import plan
+from distbp.reduction.layout import BLOCK, plan
 from distbp.reduction.order import Library, Order, Ordered
 from distbp.reduction.reducer import Reducer, Slot
 from distbp.reduction.row_reducer import RowReducer
@@ -157,7 +157,8 @@ class DataParallel:
         emitted = [(name, self._trainable[name]) for name in self.engine.emissions]
         self.groups.refuse_idle([*self._trainable, *tables])
         lay_out = partial(plan, bucket_bytes=self.bucket_bytes, size=self.comm.size)
-        self.layouts, moving = lay_out(emitted, group=self.groups.of), lay_out(self._buffers.floats.items())
+        self.layouts = lay_out(emitted, block=BLOCK, group=self.groups.of)
+        moving = lay_out(self._buffers.floats.items())
         self._bytes = sum(layout.bytes for layout in self.layouts)
         if self._make:
             self._order = Compressed(self._make, self.layouts, self.comm)
@@ -182,8 +183,7 @@ class DataParallel:
         """The sums over all parts of all workers: of the loss, and of the gradients, undivided, in ``flat_gradients``,
         or of a divided update this worker's shares of them.
 
-        ``parts`` are this worker's, ``present`` says which parts there are in the global batch. The gradients of
-        sparse tables are in ``row_gradients``.
+        ``parts`` are this worker's, ``present`` says which there are in all. ``row_gradients`` has those of tables.
         """
         self.guard.look(step)
         self.reducer.reserve(present, step=step)

@@ -41,7 +41,9 @@ def inverse_sqrt(*, warmup_epochs: Positive = 1.0) -> Schedule:
     return after_warmup(warmup_epochs, lambda seen, _total: math.sqrt(warmup_epochs / (warmup_epochs + seen)))
 
 
-def one_cycle(*, rise: Fraction = 0.3, initial: Fraction = 0.04, final: Fraction = 4e-6) -> Schedule:
+def one_cycle(
+    *, warmup_epochs: NonNegative = 0.0, rise: Fraction = 0.3, initial: Fraction = 0.04, final: Fraction = 4e-6
+) -> Schedule:
     """Up from ``initial`` to 1 in the first share ``rise`` of all epochs, down to ``final`` in the rest, each as half a
     cosine (Smith and Topin 2018; the defaults are those of ``torch.optim.lr_scheduler.OneCycleLR``).
     """
@@ -52,7 +54,7 @@ def one_cycle(*, rise: Fraction = 0.3, initial: Fraction = 0.04, final: Fraction
             return eased(initial, 1.0, progress / rise)
         return eased(1.0, final, (progress - rise) / (1 - rise))
 
-    return factor
+    return after_warmup(warmup_epochs, factor)
 
 
 def after_warmup(epochs: float, schedule: Schedule) -> Schedule:

@@ -7,7 +7,8 @@ import pytest
 from tests.cli.conftest import Distbp, Launched
 
 COUNT = "a whole number from 1 to 2147483647"
-OPTIMIZERS = "one of adagrad, adam, adamw, sgd is allowed"
+OPTIMIZERS = "one of adagrad, adam, adamw, rmsprop, sgd is allowed"
+VERBS = "train, evaluate, explain, check, find_lr, bench, data, doctor"
 
 # The words of a request, two blanks between them; the key and the value that the answer begins with; what is allowed;
 # the nearest right name.
@@ -144,7 +145,12 @@ WRONG = [
     ("hydra.sweep.dir=x", "hydra.sweep.dir=x", "it goes with -m", ""),
     ("hydra/launcher=basc", "hydra/launcher=basc", "basic is allowed", "basic"),
     # verbs and options
-    ("trian  seed=1", "verb=trian", "one of train, evaluate, explain, check, bench, data, doctor is allowed", "train"),
+    (
+        "trian  seed=1",
+        "verb=trian",
+        "one of train, evaluate, explain, check, find_lr, bench, data, doctor is allowed",
+        "train",
+    ),
     ("data", "data=(missing)", "list or fetch NAME is allowed", ""),
     ("data  fech  digits", "data=fech digits", "list or fetch NAME is allowed", "fetch"),
     ("data  fetch  digit", "data fetch=digit", "digits", "digits"),

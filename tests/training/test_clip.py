@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from distbp.comm import threads
 from distbp.comm.base import Name
-from distbp.reduction.layout import plan
+from distbp.reduction.layout import BLOCK, plan
 from distbp.training.clip import Clip
 from distbp.training.weights import Weights
 
@@ -27,7 +27,7 @@ def rows():
 def bounded(comm, bucket_bytes, norm, value):
     """The divisor, the norm, and the mean gradients by name as an update would see them, gathered."""
     tensors = gradients()
-    layouts = plan(tensors.items(), bucket_bytes=bucket_bytes, size=comm.size)
+    layouts = plan(tensors.items(), bucket_bytes=bucket_bytes, size=comm.size, block=BLOCK)
     buffers = [layout.allocate(comm.device) for layout in layouts]
     window = comm.allocate(sum(layout.bytes for layout in layouts), name=Name(0, "start"))
     weights = Weights(layouts, {name: torch.zeros_like(t) for name, t in tensors.items()}, buffers, window, comm)
