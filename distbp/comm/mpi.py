@@ -102,8 +102,6 @@ class MpiCommunicator(Sharing):
     def _close(self) -> None:
         """Give the group back; MPI itself goes on, for it can be begun only once in a process."""
         super()._close()
-        if isinstance(self.node, MpiNode):
-            self.node.close()
         self._group.Free()
 
     def _all_reduce(self, tensor: Tensor, op: Op) -> Work:

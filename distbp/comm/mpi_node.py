@@ -90,7 +90,7 @@ class MpiNode(Node):
         self._segments.pop().free()
 
     def close(self) -> None:
-        """Leave the node. Collective over all nodes."""
+        """Give back what nobody looks at, and leave."""
         if self._segments:
             gc.collect()  # what was only part of a cycle looks at nothing
         self.give_back()

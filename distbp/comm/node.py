@@ -43,3 +43,6 @@ class Node(ABC):
 
     def give_up(self) -> None:  # noqa: B027 - memory may go by itself
         """Free what was allocated last, because another node did not get it. Collective over the node."""
+
+    def close(self) -> None:  # noqa: B027 - memory may go by itself
+        """Leave the node. Collective over all nodes."""

@@ -51,5 +51,8 @@ class Sharing(Communicator):
         return bool(reasons)
 
     def _close(self) -> None:
+        """Leave the peers on other nodes, and then the node."""
         if self._across:
             self._across.close()
+        if self.node:
+            self.node.close()

@@ -1,6 +1,5 @@
 """The range test: which learning rate a training bears (Smith 2017). A short run whose rate rises with each step."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -43,8 +42,6 @@ class Curve(Record):
 
     @property
     def proposal(self) -> float:
-        """A tenth of the rate at which the loss was least, rounded to two digits; nan without a single step."""
-        if not self.losses:
-            return math.nan
+        """A tenth of the rate at which the loss was least, rounded to two digits. There has been a step."""
         least = self.rates[self.losses.index(min(self.losses))]
         return float(f"{least / MARGIN:.1e}")

@@ -214,9 +214,9 @@ class Trainer:
         except (KeyError, RuntimeError) as error:
             what = f"its optimizer's state does not fit the module ({' '.join(str(error).split())})"
             raise RequestError("resume", path, what) from error
-        own = path.parent.resolve() == (self.run_dir / "checkpoints").resolve()
+        own = path.parent.resolve() == self.writer.folder.resolve()
         if self.parallel.comm.rank == 0:
-            discard_after(checkpoint.step if own else -1, self.run_dir / "checkpoints")
+            discard_after(checkpoint.step if own else -1, self.writer.folder)
         self.position = checkpoint.step
         self._saved = checkpoint.step if own else -1
 

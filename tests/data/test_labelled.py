@@ -11,6 +11,7 @@ from distbp.data.labelled import read_labelled
 from distbp.data.sources import fetch
 from distbp.data.stratified import stratified
 from distbp.errors import RequestError
+from tests.data.bad_table import is_refused
 
 HEAD = "text,label\n"
 GOOD = "fine,1\n" * 10 + "bad,0\n" * 10
@@ -83,15 +84,7 @@ def test_classes_stand_in_the_order_of_numbers_or_names(tmp_path: Path, names: l
 
 @pytest.mark.parametrize("name", BAD)
 def test_what_is_wrong_is_refused_with_its_row(tmp_path: Path, name: str) -> None:
-    content, message = BAD[name]
-    path = tmp_path / "bad.csv"
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(RequestError) as caught:
-        read_labelled(path)
-    assert (caught.value.key, caught.value.value) == ("data.path", path)
-    assert caught.value.allowed.startswith(message)
-    assert "\n" not in str(caught.value)
-    assert str(caught.value).isascii()
+    assert is_refused(read_labelled, tmp_path / "bad.csv", *BAD[name]).isascii()
 
 
 @pytest.mark.parametrize(("path", "message"), [("missing", "no such file"), (".", "not a directory or device")])

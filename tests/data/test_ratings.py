@@ -8,6 +8,7 @@ import pytest
 from distbp.data.ratings import read_ratings
 from distbp.data.sources import fetch
 from distbp.errors import RequestError
+from tests.data.bad_table import is_refused
 
 RECBOLE = "user_id:token\titem_id:token\trating:float\ttimestamp:float\n7\tx\t3\t20\n5\ty\t4.5\t10\n7\ty\t1e0\t-3\n"
 LAYOUTS = {
@@ -73,14 +74,7 @@ def test_a_table_need_not_tell_the_time(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", BAD)
 def test_what_is_wrong_is_refused_with_its_row(tmp_path: Path, name: str) -> None:
-    content, message = BAD[name]
-    path = tmp_path / "bad"
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(RequestError) as caught:
-        read_ratings(path)
-    assert (caught.value.key, caught.value.value) == ("data.path", path)
-    assert caught.value.allowed.startswith(message)
-    assert "\n" not in str(caught.value)
+    is_refused(read_ratings, tmp_path / "bad", *BAD[name])
 
 
 @pytest.mark.parametrize(("path", "message"), [("missing", "no such file"), (".", "not a directory"), ("~x/y", "home")])

@@ -38,6 +38,15 @@ WAYS = {
 OUR_CODE = ("alone", "workers")  # mpirun and torchrun have exit codes of their own
 
 
+def ended(run, told):
+    """The exit code, the seconds that it took since ``told``, and the processes that are left."""
+    code = run.wait(SOON + 5)
+    took = time.monotonic() - told
+    left = run.processes()
+    run.end()
+    return code, took, left
+
+
 def said(run):
     return [line for line in run.stderr.splitlines() if line.startswith("distbp: ")]
 
@@ -49,10 +58,7 @@ def test_a_job_that_is_told_to_stop_saves_first(tmp_path, launcher, tell):
     until_step(run, folder, 3)
     told = time.monotonic()
     tell(run)
-    code = run.wait(SOON + 5)
-    took = time.monotonic() - told
-    left = run.processes()
-    run.end()
+    code, took, left = ended(run, told)
     (checkpoint,) = sorted((folder / "checkpoints").iterdir())
     step = json.loads((checkpoint / "checkpoint.json").read_text())["step"]
     logged = [json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
@@ -72,10 +78,7 @@ def test_peers_that_do_not_answer_are_not_waited_for(tmp_path):
     time.sleep(0.3)
     told = time.monotonic()
     terminated(run)
-    code = run.wait(SOON + 5)
-    took = time.monotonic() - told
-    left = run.processes()
-    run.end()
+    code, took, left = ended(run, told)
     assert not left
     assert (code, took < 5.0) == (143, True)
     assert said(run) == ["distbp: stopped at step 5, not saved: rank 1 did not answer within 2 s"]
@@ -90,10 +93,7 @@ def test_a_second_signal_ends_all_at_once(tmp_path):
     time.sleep(1.0)
     again = time.monotonic()
     terminated(run)
-    code = run.wait(SOON + 5)
-    took = time.monotonic() - again
-    left = run.processes()
-    run.end()
+    code, took, left = ended(run, again)
     assert not left
     assert (code, took < 2.0) == (143, True)
     assert not said(run)
