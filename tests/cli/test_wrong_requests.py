@@ -148,7 +148,7 @@ WRONG = [
     (
         "trian  seed=1",
         "verb=trian",
-        "one of train, evaluate, explain, check, find_lr, bench, data, doctor is allowed",
+        f"one of {VERBS} is allowed",
         "train",
     ),
     ("data", "data=(missing)", "list or fetch NAME is allowed", ""),
