@@ -22,6 +22,9 @@ from distbp.errors import RequestError
 from distbp.training import tensor_file
 from distbp.training.digest import digests
 
+ALWAYS = ("model", "optimizer")
+SOMETIMES = ("reduction",)
+"""The files of tensors, by name: those of every checkpoint, and those that are there where something is in them."""
 MANIFEST = "checkpoint.json"
 FORMAT = 2
 MOST = 2**26  # bytes of a manifest: it has 64 for each tensor, besides its name
@@ -48,9 +51,13 @@ class Checkpoint:
 
     def copy(self) -> "Checkpoint":
         """One of copies on the CPU, which stay as they are while training goes on."""
-        return replace(
-            self, model=copied(self.model), optimizer=copied(self.optimizer), reduction=copied(self.reduction)
-        )
+        copies: dict[str, Any] = {name: copied(tensors) for name, tensors in self.tensors().items()}
+        return replace(self, **copies)
+
+    def tensors(self) -> dict[str, Mapping[str, Tensor]]:
+        """Its tensors, file by file."""
+        files = {name: getattr(self, name) for name in (*ALWAYS, *SOMETIMES)}
+        return {name: held for name, held in files.items() if held or name in ALWAYS}
 
 
 def copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -75,9 +82,7 @@ def save(checkpoint: Checkpoint, folder: Path) -> Path:
 
 def fill(folder: Path, checkpoint: Checkpoint) -> None:
     """Write the files of a checkpoint, and have the disk hold them."""
-    tensors = {"model": checkpoint.model, "optimizer": checkpoint.optimizer}
-    if checkpoint.reduction:
-        tensors["reduction"] = checkpoint.reduction
+    tensors = checkpoint.tensors()
     for name, values in tensors.items():
         tensor_file.write(folder / file_of(name), values)
     manifest = {
@@ -131,7 +136,7 @@ def well_formed(manifest: Any) -> bool:
         and all(0 <= manifest[key] < LARGEST for key in ("step", "epoch", "batch"))
         and all(isinstance(manifest["config"].get(key), int) for key in ("shards", "threads"))
         and isinstance(manifest["config"].get("optimizer"), dict)
-        and {"model", "optimizer"} <= manifest["sha256"].keys() <= {"model", "optimizer", "reduction"}
+        and {*ALWAYS} <= manifest["sha256"].keys() <= {*ALWAYS, *SOMETIMES}
         and all(isinstance(sums, dict) for sums in manifest["sha256"].values())
     )
 
