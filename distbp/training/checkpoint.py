@@ -28,6 +28,7 @@ SOMETIMES = ("reduction",)
 MANIFEST = "checkpoint.json"
 FORMAT = 2
 MOST = 2**26  # bytes of a manifest: it has 64 for each tensor, besides its name
+BEST = {("of", str), ("step", int), ("value", float)}
 DEEPEST = 32  # of its nesting
 LARGEST = 2**53  # of a step: what JSON's readers agree on
 
@@ -43,6 +44,7 @@ class Checkpoint:
     model: Mapping[str, Tensor]
     optimizer: Mapping[str, Tensor]
     reduction: Mapping[str, Tensor] = field(default_factory=dict)
+    best: Mapping[str, Any] = field(default_factory=dict)  # the best so far, as ``Best`` tells it
 
     @property
     def name(self) -> str:
@@ -90,6 +92,7 @@ def fill(folder: Path, checkpoint: Checkpoint) -> None:
         "step": checkpoint.step,
         "epoch": checkpoint.epoch,
         "batch": checkpoint.batch,
+        "best": checkpoint.best,
         "config": checkpoint.config,
         "sha256": {name: digests(values) for name, values in tensors.items()},
     }
@@ -102,7 +105,7 @@ def load(path: Path) -> Checkpoint:
     """The checkpoint at ``path``, every tensor checked against its sha256. RequestError names what is damaged."""
     manifest = manifest_of(path)
     tensors = {name: tensor_file.read(path / file_of(name), sums) for name, sums in manifest["sha256"].items()}
-    position = {key: manifest[key] for key in ("step", "epoch", "batch", "config")}
+    position = {key: manifest[key] for key in ("step", "epoch", "batch", "config", "best")}
     return Checkpoint(**position | tensors)
 
 
@@ -129,6 +132,7 @@ def manifest_of(path: Path) -> dict[str, Any]:
 def well_formed(manifest: Any) -> bool:
     """Whether a manifest has all its parts, each of its kind."""
     kinds = {"format": int, "step": int, "epoch": int, "batch": int, "config": dict, "sha256": dict, "own_sha256": str}
+    kinds |= {"best": dict}
     return (
         isinstance(manifest, dict)
         and all(isinstance(manifest.get(key), kind) for key, kind in kinds.items())
@@ -137,6 +141,7 @@ def well_formed(manifest: Any) -> bool:
         and all(isinstance(manifest["config"].get(key), int) for key in ("shards", "threads"))
         and isinstance(manifest["config"].get("optimizer"), dict)
         and {*ALWAYS} <= manifest["sha256"].keys() <= {*ALWAYS, *SOMETIMES}
+        and (not manifest["best"] or {(key, type(value)) for key, value in manifest["best"].items()} >= BEST)
         and all(isinstance(sums, dict) for sums in manifest["sha256"].values())
     )
 

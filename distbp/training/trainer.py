@@ -13,6 +13,7 @@ from distbp.data.loader import Batch, Loader
 from distbp.data.split import Split
 from distbp.errors import RequestError, StoppedError
 from distbp.record import Record, Silence
+from distbp.training.best import Best
 from distbp.training.checkpoint import Checkpoint, fill_module
 from distbp.training.data_parallel import DataParallel
 from distbp.training.evaluation import evaluate
@@ -36,6 +37,7 @@ class Plan:
     evaluate_every: int | Literal["never"]  # epochs
     checkpoint_every: int | None  # steps
     keep: int
+    best: str | None
     config: dict[str, Any] = field(default_factory=dict)  # what was asked for, as a checkpoint tells it
 
 
@@ -65,6 +67,7 @@ class Trainer:
         self.clock = parallel.clock
         self.steps = min(plan.epochs * loader.steps_per_epoch, plan.steps or plan.epochs * loader.steps_per_epoch)
         self.writer = Writer(run_dir / "checkpoints", keep=plan.keep)
+        self.best = Best(plan.best)
         self.position = 0  # steps done
         self._saved = -1
         self.record: Record = Silence()
@@ -153,6 +156,8 @@ class Trainer:
             self.stop()
         self.metrics = metrics
         self.record.evaluation(self.position, self.metrics)
+        if self.best.take(metrics, step=self.position):
+            self.save()
 
     def save(self) -> None:
         """A checkpoint of this moment, begun by rank 0, unless it has one, if all workers have its weights."""
@@ -174,7 +179,9 @@ class Trainer:
         for rows in self.parallel.touched_rows:
             state |= rows.by_name(self.optimizer)
         model = self.workload.module.state_dict()
-        return Checkpoint(self.position, epoch, batch, self.plan.config, model, state, reduction)
+        return Checkpoint(
+            self.position, epoch, batch, self.plan.config, model, state, reduction, best=self.best.state()
+        )
 
     def resume(self, checkpoint: Checkpoint, path: Path) -> None:
         """Go on from the checkpoint of ``path``, on whatever number of workers. RequestError if it does not fit.
@@ -187,6 +194,7 @@ class Trainer:
         except (KeyError, RuntimeError) as error:
             what = f"its optimizer's state does not fit the module ({' '.join(str(error).split())})"
             raise RequestError("resume", path, what) from error
+        self.best.restore(checkpoint.best)
         own = path.parent.resolve() == (self.run_dir / "checkpoints").resolve()
         if self.parallel.comm.rank == 0:
             discard_after(checkpoint.step if own else -1, self.run_dir / "checkpoints")

@@ -197,6 +197,29 @@ def test_an_evaluation_that_was_due_is_made_up_for_once(tmp_path):
         assert lines(folder) == whole
 
 
+def test_the_best_is_kept_besides_the_newest_whatever_the_breaks(tmp_path):
+    how = ("epochs=4", "batch_size=1000", "evaluate.every=1", "checkpoint.every=1", "checkpoint.keep=1")
+    told = []
+    for name, breaks in {"whole": (), "cut": (4, 9)}.items():
+        folder = tmp_path / name
+        for steps in breaks:
+            threads.run(2, evaluating, str(folder), *how, f"steps={steps}", "resume=latest", *RISING)
+        threads.run(1, evaluating, str(folder), *how, "resume=latest", *RISING)
+        best = json.loads((folder / "result.json").read_text())["best"]
+        told.append((best, [path.name for path in saved(folder / "checkpoints")], lines(folder)))
+    assert told[0] == told[1]
+    assert (told[0][0]["of"], told[0][0]["step"]) == ("max:loss", 4)
+    assert told[0][1] == ["step-00000004", "step-00000016"]
+
+
+def test_a_metric_that_is_none_is_refused(tmp_path):
+    with pytest.raises(RequestError, match=r"checkpoint.best=max:acuracy: max: and one of .*; nearest: accuracy"):
+        threads.run(1, evaluating, str(tmp_path / "run"), "epochs=1", "checkpoint.best=max:acuracy")
+
+
+RISING = ("checkpoint.best=max:loss", "shards=2")  # the loss falls: its first value is the highest
+
+
 def evaluating(comm, folder, *overrides):
     torch.set_num_threads(1)
     how = ("engine=autograd", "workload.hidden=[8]", "log.every=1", f"run_dir={folder}")
