@@ -3,6 +3,7 @@
 Every worker runs the same function with its own communicator; rank 0 alone writes and shows.
 """
 
+import math
 from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
@@ -28,10 +29,13 @@ from distbp.result import conditions, outcome, peak_memory, show
 from distbp.resumption import compatible, find_checkpoint, told
 from distbp.run_directory import RESULT, RunDirectory
 from distbp.schema import Request
+from distbp.training.average import show as show_average
 from distbp.training.checkpoint import fill_module
+from distbp.training.clip import Clip
 from distbp.training.data_parallel import DataParallel
 from distbp.training.digest import digest
 from distbp.training.evaluation import evaluate as evaluate_split
+from distbp.training.groups import Groups
 from distbp.training.shelf import Found
 from distbp.training.trainer import Plan, Trainer
 from distbp.workloads.base import Workload
@@ -63,6 +67,8 @@ def train_in(directory: RunDirectory | None, request: Request, comm: Communicato
     parallel = agreed(comm, lambda: data_parallel(request, workload, loader, comm))
     alike = conditions(request, workload.module, comm)
     same_everywhere(comm, alike | origins(request, workload, split, found))
+    if parallel.engine.tables and request.average.decay is not None:
+        raise RequestError("average.decay", request.average.decay, "null is allowed with tables that are marked sparse")
     parallel.divide_update()
     optimizer, schedule = build(request.optimizer, parameters=parallel.updated), build(request.schedule)
     trainer = Trainer(
@@ -77,6 +83,9 @@ def train_in(directory: RunDirectory | None, request: Request, comm: Communicato
     )
     if found:
         agreed(comm, lambda: trainer.resume(found.checkpoint, found.path))
+    if comm.rank == 0 and request.lr_scaling != "none":
+        line = f"learning rate: {trainer.plan.lr:g}, for batch_size={request.batch_size}"
+        console.print(line, highlight=False)
     record = record_of(request, trainer, comm, console)
     with closing(record):
         trainer.fit(record)
@@ -137,10 +146,11 @@ def split_of(workload: Workload, name: str) -> Split:
 
 
 def fill(workload: Workload, found: Found | None, request: Request) -> None:
-    """The checkpoint's weights into the module."""
+    """The checkpoint's weights, or their averages where it has them, into the module."""
     if found is None:
         raise RequestError("resume", request.resume, "there is no checkpoint yet")
     fill_module(workload.module, found.checkpoint)
+    show_average(workload.module, found.checkpoint.optimizer)
 
 
 def write_configuration(
@@ -192,6 +202,7 @@ def data_parallel(request: Request, workload: Workload, loader: Loader, comm: Co
         min_part=workload.min_part,
         seed=request.seed,
         guard_every=request.guards.every,
+        groups=Groups(request.groups.decay, request.groups.rates or {}),
     )
     parallel.prepare(loader.example())
     return parallel
@@ -202,14 +213,24 @@ def plan_of(request: Request) -> Plan:
     return Plan(
         epochs=request.epochs,
         steps=request.steps,
-        lr=request.optimizer["lr"],
+        lr=scaled_rate(request),
         batch_size=request.batch_size,
         evaluate_every=request.evaluate.every,
         checkpoint_every=request.checkpoint.every,
         keep=request.checkpoint.keep,
         best=request.checkpoint.best,
+        average=request.average.decay,
+        nonfinite=request.guards.nonfinite,
+        clip=Clip(norm=request.clip.norm, value=request.clip.value),
         config=request.model_dump(mode="json") | {"threads": torch.get_num_threads()},
     )
+
+
+def scaled_rate(request: Request) -> float:
+    """``optimizer.lr`` as ``lr_scaling`` lets it grow with the batch (Goyal et al. 2017: linearly)."""
+    ratio = request.batch_size / request.lr_batch_size
+    factor = {"none": 1.0, "linear": ratio, "sqrt": math.sqrt(ratio)}[request.lr_scaling]
+    return float(request.optimizer["lr"]) * factor
 
 
 def record_of(request: Request, trainer: Trainer, comm: Communicator, console: Console) -> Record:

@@ -26,13 +26,12 @@ class Record(ABC):
     """What a trainer reports to."""
 
     @abstractmethod
-    def step(
-        self, batch: Batch, *, loss: float, lr: float, compression_error: float, milliseconds: Mapping[str, float]
-    ) -> None:
-        """A step is done; ``milliseconds`` are those of its phases on this worker.
+    def step(self, batch: Batch, figures: Mapping[str, float], milliseconds: Mapping[str, float]) -> None:
+        """A step is done; ``figures`` are its loss, its rate and more, ``milliseconds`` its phases on this worker."""
 
-        ``compression_error`` is the norm of what the sum of its gradients left out, relative to that of what was due.
-        """
+    @abstractmethod
+    def skipped(self, step: int, cause: str) -> None:
+        """A step has changed nothing, because its gradients were not numbers; it made ``step`` steps in all."""
 
     @abstractmethod
     def evaluation(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -48,9 +47,10 @@ class Record(ABC):
 class Silence(Record):
     """The record of the ranks that do not record."""
 
-    def step(
-        self, batch: Batch, *, loss: float, lr: float, compression_error: float, milliseconds: Mapping[str, float]
-    ) -> None:
+    def step(self, batch: Batch, figures: Mapping[str, float], milliseconds: Mapping[str, float]) -> None:
+        """Nothing."""
+
+    def skipped(self, step: int, cause: str) -> None:
         """Nothing."""
 
     def evaluation(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -69,9 +69,7 @@ class RunRecord(Record):
         self._file = run_dir / "metrics.jsonl"
         self.loss = keep_until(self._file, first)
 
-    def step(
-        self, batch: Batch, *, loss: float, lr: float, compression_error: float, milliseconds: Mapping[str, float]
-    ) -> None:
+    def step(self, batch: Batch, figures: Mapping[str, float], milliseconds: Mapping[str, float]) -> None:
         """Count the step; write it down and show it if its turn has come."""
         times = {phase: milliseconds.get(phase, 0.0) for phase in PHASES}
         total = max(sum(times.values()), 1e-9)
@@ -79,7 +77,7 @@ class RunRecord(Record):
         self._times.append(times)
         self._rates.append(rate)
         self.steps += 1
-        self.loss = loss
+        self.loss = figures["loss"]
         position = batch.step + 1
         if position % self.every == 0:
             self._write(
@@ -87,17 +85,20 @@ class RunRecord(Record):
                     "step": position,
                     "epoch": batch.epoch,
                     "samples": batch.samples,
-                    "loss": loss,
-                    "lr": lr,
-                    "compression_error": compression_error,
+                    **figures,
                     "samples_per_second": rate,
                     "step_ms": times,
                 }
             )
         if self.display.due:
             shares = "  ".join(f"{phase} {times[phase] / total:.0%}" for phase in PHASES)
-            figures = f"loss {loss:.4f}  lr {lr:.2e}  {rate:,.0f} samples/s  {shares}"
-            self.display.show(position, batch.epoch + 1, figures)
+            told = f"loss {figures['loss']:.4f}  lr {figures['lr']:.2e}  {rate:,.0f} samples/s  {shares}"
+            self.display.show(position, batch.epoch + 1, told)
+
+    def skipped(self, step: int, cause: str) -> None:
+        """Write it down, and say it."""
+        self._write({"step": step, "skipped": cause})
+        self.display.say(f"skipped: {cause}")
 
     def evaluation(self, step: int, metrics: Mapping[str, float]) -> None:
         """Write an evaluation down, and show it."""
@@ -145,14 +146,14 @@ def keep_until(path: Path, step: int) -> float | None:
     if len(kept) < len(lines):
         replace(path, "".join(kept))
     last = json.loads(kept[-1]) if kept else {"step": 0}
-    return last["loss"] if last["step"] == step > 0 else None
+    return last.get("loss") if last["step"] == step > 0 else None
 
 
 def written_before(line: str, step: int) -> bool:
     """Whether ``line`` is whole and tells of one of the first ``step`` steps, or of an evaluation before their end."""
     try:
         told = json.loads(line)
-        return line.endswith("\n") and bool(told["step"] < step or (told["step"] == step and "loss" in told))
+        return line.endswith("\n") and bool(told["step"] < step or (told["step"] == step and "evaluation" not in told))
     except (ValueError, KeyError, TypeError):
         return False
 

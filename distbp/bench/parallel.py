@@ -36,8 +36,8 @@ class Ours(Contender):
         self.present = (True,) * (parts * comm.size)
         self.parallel.prepare(self.parts[0])
         self.parallel.divide_update()
-        self.parameters = self.parallel.updated
-        self.optimizer = OPTIMIZERS[case.optimizer](self.parameters, lr=LR)
+        self.parameters = [tensor for group in self.parallel.updated for tensor in group["params"]]
+        self.optimizer = OPTIMIZERS[case.optimizer](self.parallel.updated, lr=LR)
         self.position = 0
 
     def step(self) -> None:

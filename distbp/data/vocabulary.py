@@ -1,12 +1,14 @@
-"""The units of a text (characters, bytes or words) and their numbers."""
+"""The units of a text (characters, bytes, words or tokens) and their numbers."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
 
-Unit = Literal["characters", "bytes", "words"]
+Unit = Literal["characters", "bytes", "words", "tokens"]
+TOKEN = re.compile(r"\w+(?:'\w+)*|[^\w\s]")
 UNKNOWN = "<unk>"  # whatever the training text does not have, or has too rarely
 END = "<eos>"  # of a line, among words
 
@@ -16,12 +18,22 @@ def words(text: str) -> list[str]:
     return [word for line in text.lower().splitlines() for word in (*line.split(), END)]
 
 
+def tokens(text: str) -> list[str]:
+    """The words of a text in lower case, such as ``don't``, and each other sign by itself; no end of a line."""
+    return TOKEN.findall(text.lower())
+
+
 def octets(text: str) -> list[str]:
     """The bytes of a text in UTF-8, each as a character of the same number."""
     return list(text.encode().decode("latin-1"))
 
 
-UNITS: Mapping[Unit, Callable[[str], Sequence[str]]] = {"characters": list, "bytes": octets, "words": words}
+UNITS: Mapping[Unit, Callable[[str], Sequence[str]]] = {
+    "characters": list,
+    "bytes": octets,
+    "words": words,
+    "tokens": tokens,
+}
 
 
 class Vocabulary:

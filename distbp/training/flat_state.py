@@ -4,7 +4,7 @@
 any layout: another number of workers, another order of emission.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -12,23 +12,29 @@ from torch.optim import Optimizer
 
 from distbp.training.weights import Weights
 
+AVERAGE = "average"
+"""The kind of state that is no optimizer's: the average of the weights."""
+
 
 def by_name(optimizer: Optimizer, weights: Weights, *, step: int) -> dict[str, Tensor]:
     """The state's tensors; they hold until the next step. Collective."""
     state: dict[str, Tensor] = {}
     for kind in kinds(optimizer, weights):
         values = [optimizer.state[share][kind] for share in weights.shares]
-        if values[0].dim() == 0:
-            state[f"{kind}/"] = values[0]
-            continue
-        for layout, flat in zip(weights.layouts, weights.whole(values, step=step), strict=True):
-            state |= {f"{kind}/{name}": view for name, view in layout.views(flat).items()}
+        shared = values[0].dim() == 0
+        state |= {f"{kind}/": values[0]} if shared else named(kind, values, weights, step=step)
     return state
 
 
+def named(kind: str, values: Sequence[Tensor], weights: Weights, *, step: int) -> dict[str, Tensor]:
+    """What this worker has of its shares, whole and by name. Collective."""
+    whole = zip(weights.layouts, weights.whole(values, step=step), strict=True)
+    return {f"{kind}/{n}": view for layout, flat in whole for n, view in layout.views(flat).items()}
+
+
 def restore(state: Mapping[str, Tensor], optimizer: Optimizer, weights: Weights) -> None:
-    """Put a state from ``by_name`` into the optimizer of these weights."""
-    for kind in dict.fromkeys(key.partition("/")[0] for key in state):
+    """Put a state from ``by_name`` into the optimizer of these weights; what else there is, is another's."""
+    for kind in dict.fromkeys(key.partition("/")[0] for key in state if not key.startswith(f"{AVERAGE}/")):
         shared = state.get(f"{kind}/")
         values = gathered(state, kind, weights) if shared is None else [shared] * len(weights.shares)
         for share, value in zip(weights.shares, values, strict=True):

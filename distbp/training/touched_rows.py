@@ -16,13 +16,18 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from distbp.rows import Rows, none_of
+from distbp.training.groups import Group
 
 
 class TouchedRows:
-    """Of the table ``name``, (V, D). ``parameter``, (U, D), holds the rows in hand; there are none between steps."""
+    """Of the table ``name``, (V, D), of a ``group`` of parameters.
 
-    def __init__(self, name: str, table: Tensor) -> None:
+    ``parameter``, (U, D), holds the rows in hand; there are none between steps.
+    """
+
+    def __init__(self, name: str, table: Tensor, group: Group) -> None:
         self.name = name
+        self.group = group
         self.parameter = none_of(table).values.detach()
         self._table = table.detach()
         self._state: dict[str, Tensor] = {}  # by kind, each (V, D), zeros where no row has been touched

@@ -13,17 +13,22 @@ from distbp.data.loader import Batch, Loader
 from distbp.data.split import Split
 from distbp.errors import RequestError, StoppedError
 from distbp.record import Record, Silence
+from distbp.training.average import Average
 from distbp.training.best import Best
 from distbp.training.checkpoint import Checkpoint, fill_module
+from distbp.training.clip import Clip
 from distbp.training.data_parallel import DataParallel
 from distbp.training.evaluation import evaluate
 from distbp.training.flat_state import by_name, restore
-from distbp.training.optimizers import update
+from distbp.training.optimizers import update as apply
 from distbp.training.schedules import Schedule
 from distbp.training.shelf import discard_after
+from distbp.training.totals import Totals
 from distbp.training.touched_rows import touching
 from distbp.training.writer import Writer
 from distbp.workloads.base import Workload
+
+MOST_SKIPPED = 10  # steps one after the other whose gradients are not numbers: more will not be better
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,9 @@ class Plan:
     keep: int
     best: str | None
     config: dict[str, Any] = field(default_factory=dict)  # what was asked for, as a checkpoint tells it
+    clip: Clip = field(default_factory=Clip)
+    average: float | None = None  # decay of the average of the weights
+    nonfinite: Literal["stop", "skip"] = "stop"  # a step whose gradients are not numbers
 
 
 class Trainer:
@@ -65,11 +73,13 @@ class Trainer:
         self.split = split
         self.run_dir = run_dir
         self.clock = parallel.clock
+        self.average = Average(plan.average, parallel.weights)
         self.steps = min(plan.epochs * loader.steps_per_epoch, plan.steps or plan.epochs * loader.steps_per_epoch)
         self.writer = Writer(run_dir / "checkpoints", keep=plan.keep)
         self.best = Best(plan.best)
         self.position = 0  # steps done
         self._saved = -1
+        self._skipped = 0  # steps, one after the other
         self.record: Record = Silence()
         self.metrics: dict[str, float] = {}
 
@@ -98,29 +108,44 @@ class Trainer:
 
     def step(self, batch: Batch) -> None:
         """One batch: this worker's gradients, everybody's sum, one update."""
-        begin, end = self.epochs_after(self.position), self.epochs_after(self.position + 1)
-        lr = self.plan.lr * self.schedule((begin + end) / 2, self.plan.epochs)
         totals = self.parallel.gradients(batch.parts, batch.present, step=batch.step)
-        if not totals.finite:
-            raise self.parallel.blame(batch.parts, batch.present, step=batch.step)
-        self.clock.at(batch.step, "update")
-        with touching(self.parallel.touched_rows, self.parallel.row_gradients, self.optimizer):
-            update(self.optimizer, lr=lr, count=totals.count)
-        self.parallel.weights.spread(step=batch.step)
-        self.position = batch.step + 1
-        self.clock.at(self.position, "data")
-        self.record.step(
-            batch,
-            loss=totals.loss,
-            lr=lr,
-            compression_error=totals.compression_error,
-            milliseconds=self.clock.take(),
-        )
+        if totals.finite:
+            self.update(batch, totals)
+        else:
+            self.skip(batch)
         self.writer.look()
         if self.plan.checkpoint_every and self.position % self.plan.checkpoint_every == 0:
             self.save()
         if totals.stop:
             self.stop()
+
+    def update(self, batch: Batch, totals: Totals) -> None:
+        """The weights after a step whose gradients are numbers, and its record."""
+        begin, end = self.epochs_after(self.position), self.epochs_after(self.position + 1)
+        lr = self.plan.lr * self.schedule((begin + end) / 2, self.plan.epochs)
+        self.clock.at(batch.step, "update")
+        rows = [rows.values for rows in self.parallel.row_gradients.values()]
+        divisor, norm = self.plan.clip.bound(self.parallel.weights, rows, count=totals.count, step=batch.step)
+        with touching(self.parallel.touched_rows, self.parallel.row_gradients, self.optimizer):
+            apply(self.optimizer, lr=lr, count=divisor)
+        self.average.move()
+        self.parallel.weights.spread(step=batch.step)
+        self.position = batch.step + 1
+        self.clock.at(self.position, "data")
+        figures = {"loss": totals.loss, "lr": lr, "compression_error": totals.compression_error, "gradient_norm": norm}
+        self.record.step(batch, figures, self.clock.take())
+        self._skipped = 0
+
+    def skip(self, batch: Batch) -> None:
+        """Leave all as it was before a step whose numbers are none; JobError if that is not wanted, or goes on."""
+        error = self.parallel.blame(batch.parts, batch.present, step=batch.step)
+        self._skipped += 1
+        if self.plan.nonfinite == "stop" or self._skipped > MOST_SKIPPED:
+            raise error
+        self.position = batch.step + 1
+        self.clock.at(self.position, "data")
+        self.clock.take()
+        self.record.skipped(self.position, str(error))
 
     def stop(self) -> NoReturn:
         """Save, and leave the rest to a run that goes on from there. No worker leaves before that is done."""
@@ -149,9 +174,10 @@ class Trainer:
     def evaluate(self) -> None:
         """The metrics of the split, recorded."""
         self.clock.at(self.position, "evaluate")
-        metrics = evaluate(
-            self.workload, self.split, self.parallel.comm, batch_size=self.plan.batch_size, step=self.position
-        )
+        with self.average.shown(step=self.position):
+            metrics = evaluate(
+                self.workload, self.split, self.parallel.comm, batch_size=self.plan.batch_size, step=self.position
+            )
         if metrics is None:
             self.stop()
         self.metrics = metrics
@@ -176,6 +202,7 @@ class Trainer:
         epoch, batch = divmod(self.position, self.loader.steps_per_epoch)
         reduction = self.parallel.reducer.order.state()
         state = by_name(self.optimizer, self.parallel.weights, step=self.position)
+        state |= self.average.by_name(step=self.position)
         for rows in self.parallel.touched_rows:
             state |= rows.by_name(self.optimizer)
         model = self.workload.module.state_dict()
@@ -207,6 +234,7 @@ class Trainer:
             restore(checkpoint.optimizer, self.optimizer, self.parallel.weights)
             for rows in self.parallel.touched_rows:
                 rows.restore(checkpoint.optimizer, self.optimizer)
+        self.average.restore(checkpoint.optimizer)
         if all(checkpoint.config.get(key) == self.plan.config.get(key) for key in ("reduction", "shards")):
             self.parallel.reducer.order.restore(checkpoint.reduction)
 

@@ -1,6 +1,6 @@
 """The trainable parameters in flat buffers, of which each worker of a node updates a share."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 
 from torch import Tensor
 
@@ -37,7 +37,8 @@ class Weights:
         for layout, flat in zip(self.layouts, mine, strict=True):
             adopt(tensors, layout.views(flat))
         self.shares = self.own(mine)
-        for share, gradient in zip(self.shares, self.own(gradients), strict=True):
+        self.gradients = self.own(gradients)
+        for share, gradient in zip(self.shares, self.gradients, strict=True):
             share.grad = gradient
         others = [place for place in range(len(twins)) if place != window.place]
         copies = [pair for p in others for pair in zip(self._of(p, mine), self._of(p, twins[p]), strict=True)]
@@ -47,6 +48,10 @@ class Weights:
     def divided(self) -> bool:
         """Whether this worker updates less than all."""
         return self._window.shared
+
+    def by_group(self) -> Iterator[tuple[Hashable, Tensor]]:
+        """Each of the shares with the group of its layout."""
+        return zip((layout.group for layout in self.layouts for _ in layout.buckets), self.shares, strict=True)
 
     def own(self, buffers: Sequence[Tensor]) -> list[Tensor]:
         """This worker's shares of some flat buffers, one for each layout, as views."""
@@ -66,21 +71,24 @@ class Weights:
 
     def whole(self, values: Sequence[Tensor], *, step: int) -> list[Tensor]:
         """From values of each worker's shares to those of all parameters, one flat buffer a layout. Collective."""
-        remaining = iter(values)
+        buckets = iter(self.everyones(values, phase="checkpoint", step=step))
         buffers = [layout.allocate(self._comm.device) for layout in self.layouts]
         for layout, flat in zip(self.layouts, buffers, strict=True):
             for start, stop in layout.buckets:
-                flat[start:stop] = self._everyones(next(remaining), step=step)
+                flat[start:stop] = next(buckets)
         return buffers
 
-    def _everyones(self, value: Tensor, *, step: int) -> Tensor:
-        """A bucket, from the shares of this node's workers."""
+    def everyones(self, values: Sequence[Tensor], *, phase: str, step: int) -> list[Tensor]:
+        """From a value of each share of this worker, (n), to those of the whole buckets, in order. Collective."""
         if not self.divided:
-            return value
-        told = value.new_empty(self._comm.size * value.numel())
-        self._comm.all_gather(told, value, name=Name(step, "checkpoint")).wait()
-        ranks = self._window.nodes[self._window.across.rank]
-        return told.view(self._comm.size, -1)[list(ranks)].view(-1)
+            return list(values)
+        node = list(self._window.nodes[self._window.across.rank])
+        found = []
+        for number, value in enumerate(values):
+            told = value.new_empty(self._comm.size, value.numel())
+            self._comm.all_gather(told, value, name=Name(step, phase, number)).wait()
+            found.append(told[node].view(-1))
+        return found
 
     def _of(self, place: int, buffers: Sequence[Tensor]) -> list[Tensor]:
         workers = len(self._window.blocks)

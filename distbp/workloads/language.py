@@ -21,7 +21,7 @@ from distbp.data.windows import IGNORED, Windows
 from distbp.errors import RequestError
 from distbp.workloads.announce import announce
 from distbp.workloads.base import Workload
-from distbp.workloads.transformer import Transformer
+from distbp.workloads.transformer import Transformer, initialise
 
 TREEBANK = ("ptb.train.txt", "ptb.valid.txt", "ptb.test.txt")
 
@@ -63,7 +63,7 @@ def transformer_lm(
             dropout=dropout,
             tied=tied,
         )
-    module.initialise(torch.Generator().manual_seed(order.key(seed)))
+    initialise(module, torch.Generator().manual_seed(order.key(seed)))
     training, *held_out = (Windows(found, context, moving=number == 0) for number, found in enumerate(codes))
     return Workload(
         module=module,

@@ -19,6 +19,7 @@ RULES = {
     "adam": {"weight_decay": 0.1},
     "adamw": {},
     "adagrad": {},
+    "rmsprop": {"momentum": 0.5},
 }
 
 
