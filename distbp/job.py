@@ -159,7 +159,7 @@ def write_configuration(
     """The run's folder, where rank 0 has written the configuration, if its checkpoints will fit. Collective."""
     parameters = sum(parameter.numel() for parameter in workload.module.parameters())
     each = OPTIMIZER_BYTES + (OWED_BYTES * (int(request.shards) + 1) if request.reduction.compression != "none" else 0)
-    needed = each * parameters * (request.checkpoint.keep + 1)
+    needed = each * parameters * (request.checkpoint.keep + 1 + (request.checkpoint.best is not None))
 
     def write() -> str | None:
         if directory is None:
@@ -218,6 +218,7 @@ def plan_of(request: Request) -> Plan:
         evaluate_every=request.evaluate.every,
         checkpoint_every=request.checkpoint.every,
         keep=request.checkpoint.keep,
+        best=request.checkpoint.best,
         average=request.average.decay,
         nonfinite=request.guards.nonfinite,
         clip=Clip(norm=request.clip.norm, value=request.clip.value),

@@ -146,14 +146,14 @@ def keep_until(path: Path, step: int) -> float | None:
     if len(kept) < len(lines):
         replace(path, "".join(kept))
     last = json.loads(kept[-1]) if kept else {"step": 0}
-    return last["loss"] if last["step"] == step > 0 else None
+    return last.get("loss") if last["step"] == step > 0 else None
 
 
 def written_before(line: str, step: int) -> bool:
     """Whether ``line`` is whole and tells of one of the first ``step`` steps, or of an evaluation before their end."""
     try:
         told = json.loads(line)
-        return line.endswith("\n") and bool(told["step"] < step or (told["step"] == step and "loss" in told))
+        return line.endswith("\n") and bool(told["step"] < step or (told["step"] == step and "evaluation" not in told))
     except (ValueError, KeyError, TypeError):
         return False
 

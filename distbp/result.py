@@ -62,6 +62,7 @@ def outcome(trainer: Trainer, record: RunRecord) -> dict[str, Any]:
         "metrics": metrics,
         **record.timing(),
         "checkpoints": checkpoints(trainer.writer),
+        "best": trainer.best.state(),
         "weights_sha256": digest(trainer.workload.module.state_dict()),
         "run_dir": str(trainer.run_dir),
     }
@@ -100,6 +101,8 @@ def show(result: Mapping[str, Any], console: Console) -> None:
     for name, value in result["metrics"].items():
         table.add_row(f"{result['split']} {name}", f"{value:.4f}")
     table.add_row("samples/s", f"{result['samples_per_second']:,.0f}")
+    if best := result["best"]:
+        table.add_row(f"best ({best['of']})", f"{best['value']:.4f}, after step {best['step']:,}")
     if result["checkpoints"]["saved"]:
         table.add_row("checkpoints", saves(**result["checkpoints"]))
     table.add_row("run", result["run_dir"])

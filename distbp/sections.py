@@ -30,6 +30,7 @@ Rounds = Annotated[int, Field(ge=2, le=2**31 - 1)]  # a spread needs two
 Rows = Annotated[int, Field(ge=10_000, le=2**31 - 1)]
 SumBytes = Annotated[int, Field(ge=4096, le=2**31 - 1)]
 No = Annotated[Literal[False], Field(json_schema_extra={"const": "false"})]  # as it is typed
+Rule = Annotated[str, Field(pattern=r"^(max|min):\w+$", json_schema_extra={"format": "metric, as max:accuracy"})]
 PathText = Annotated[str, Field(min_length=1, json_schema_extra={"format": "path"}), AfterValidator(_expanded)]
 
 
@@ -76,6 +77,7 @@ class Checkpoint(Section):
 
     every: Count | None
     keep: Count
+    best: Rule | None
 
 
 class Evaluate(Section):

@@ -22,9 +22,13 @@ from distbp.errors import RequestError
 from distbp.training import tensor_file
 from distbp.training.digest import digests
 
+ALWAYS = ("model", "optimizer")
+SOMETIMES = ("reduction",)
+"""The files of tensors, by name: those of every checkpoint, and those that are there where something is in them."""
 MANIFEST = "checkpoint.json"
-FORMAT = 2
+FORMAT = 3
 MOST = 2**26  # bytes of a manifest: it has 64 for each tensor, besides its name
+BEST = {("of", str), ("step", int), ("value", float)}
 DEEPEST = 32  # of its nesting
 LARGEST = 2**53  # of a step: what JSON's readers agree on
 
@@ -40,6 +44,7 @@ class Checkpoint:
     model: Mapping[str, Tensor]
     optimizer: Mapping[str, Tensor]
     reduction: Mapping[str, Tensor] = field(default_factory=dict)
+    best: Mapping[str, Any] = field(default_factory=dict)  # the best so far, as ``Best`` tells it
 
     @property
     def name(self) -> str:
@@ -48,9 +53,13 @@ class Checkpoint:
 
     def copy(self) -> "Checkpoint":
         """One of copies on the CPU, which stay as they are while training goes on."""
-        return replace(
-            self, model=copied(self.model), optimizer=copied(self.optimizer), reduction=copied(self.reduction)
-        )
+        copies: dict[str, Any] = {name: copied(tensors) for name, tensors in self.tensors().items()}
+        return replace(self, **copies)
+
+    def tensors(self) -> dict[str, Mapping[str, Tensor]]:
+        """Its tensors, file by file."""
+        files = {name: getattr(self, name) for name in (*ALWAYS, *SOMETIMES)}
+        return {name: held for name, held in files.items() if held or name in ALWAYS}
 
 
 def copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -75,9 +84,7 @@ def save(checkpoint: Checkpoint, folder: Path) -> Path:
 
 def fill(folder: Path, checkpoint: Checkpoint) -> None:
     """Write the files of a checkpoint, and have the disk hold them."""
-    tensors = {"model": checkpoint.model, "optimizer": checkpoint.optimizer}
-    if checkpoint.reduction:
-        tensors["reduction"] = checkpoint.reduction
+    tensors = checkpoint.tensors()
     for name, values in tensors.items():
         tensor_file.write(folder / file_of(name), values)
     manifest = {
@@ -85,6 +92,7 @@ def fill(folder: Path, checkpoint: Checkpoint) -> None:
         "step": checkpoint.step,
         "epoch": checkpoint.epoch,
         "batch": checkpoint.batch,
+        "best": checkpoint.best,
         "config": checkpoint.config,
         "sha256": {name: digests(values) for name, values in tensors.items()},
     }
@@ -97,7 +105,7 @@ def load(path: Path) -> Checkpoint:
     """The checkpoint at ``path``, every tensor checked against its sha256. RequestError names what is damaged."""
     manifest = manifest_of(path)
     tensors = {name: tensor_file.read(path / file_of(name), sums) for name, sums in manifest["sha256"].items()}
-    position = {key: manifest[key] for key in ("step", "epoch", "batch", "config")}
+    position = {key: manifest[key] for key in ("step", "epoch", "batch", "config", "best")}
     return Checkpoint(**position | tensors)
 
 
@@ -124,6 +132,7 @@ def manifest_of(path: Path) -> dict[str, Any]:
 def well_formed(manifest: Any) -> bool:
     """Whether a manifest has all its parts, each of its kind."""
     kinds = {"format": int, "step": int, "epoch": int, "batch": int, "config": dict, "sha256": dict, "own_sha256": str}
+    kinds |= {"best": dict}
     return (
         isinstance(manifest, dict)
         and all(isinstance(manifest.get(key), kind) for key, kind in kinds.items())
@@ -131,7 +140,8 @@ def well_formed(manifest: Any) -> bool:
         and all(0 <= manifest[key] < LARGEST for key in ("step", "epoch", "batch"))
         and all(isinstance(manifest["config"].get(key), int) for key in ("shards", "threads"))
         and isinstance(manifest["config"].get("optimizer"), dict)
-        and {"model", "optimizer"} <= manifest["sha256"].keys() <= {"model", "optimizer", "reduction"}
+        and {*ALWAYS} <= manifest["sha256"].keys() <= {*ALWAYS, *SOMETIMES}
+        and (not manifest["best"] or {(key, type(value)) for key, value in manifest["best"].items()} >= BEST)
         and all(isinstance(sums, dict) for sums in manifest["sha256"].values())
     )
 

@@ -33,17 +33,23 @@ def saved(folder: Path) -> list[Path]:
     return [path for _, path in sorted(numbered) if path.is_dir() and not path.is_symlink()]
 
 
-def keep_newest(number: int, folder: Path) -> None:
-    """Remove all but the newest ``number``."""
+def keep_newest(number: int, folder: Path, *, best: int | None = None) -> None:
+    """Remove all but the newest ``number``, and the one of step ``best``."""
     for path in saved(folder)[:-number]:
-        remove(path)
+        if step_of(path) != best:
+            remove(path)
 
 
 def discard_after(step: int, folder: Path) -> None:
     """Remove the checkpoints of more than ``step`` steps: a run that goes on from there has left that line."""
     for path in saved(folder):
-        if int(path.name.removeprefix("step-")) > step:
+        if step_of(path) > step:
             remove(path)
+
+
+def step_of(path: Path) -> int:
+    """The step of a checkpoint, by its name."""
+    return int(path.name.removeprefix("step-"))
 
 
 def remove(path: Path) -> None:

@@ -14,6 +14,7 @@ from distbp.data.split import Split
 from distbp.errors import RequestError, StoppedError
 from distbp.record import Record, Silence
 from distbp.training.average import Average
+from distbp.training.best import Best
 from distbp.training.checkpoint import Checkpoint, fill_module
 from distbp.training.clip import Clip
 from distbp.training.data_parallel import DataParallel
@@ -43,6 +44,7 @@ class Plan:
     keep: int
     config: dict[str, Any] = field(default_factory=dict)  # what was asked for, as a checkpoint tells it
     clip: Clip = field(default_factory=Clip)
+    best: str | None = None  # the rule by which one more checkpoint is kept
     average: float | None = None  # decay of the average of the weights
     nonfinite: Literal["stop", "skip"] = "stop"  # a step whose gradients are not numbers
 
@@ -74,6 +76,7 @@ class Trainer:
         self.average = Average(plan.average, parallel.weights)
         self.steps = min(plan.epochs * loader.steps_per_epoch, plan.steps or plan.epochs * loader.steps_per_epoch)
         self.writer = Writer(run_dir / "checkpoints", keep=plan.keep)
+        self.best = Best(plan.best)
         self.position = 0  # steps done
         self._saved = -1
         self._skipped = 0  # steps, one after the other
@@ -179,6 +182,8 @@ class Trainer:
             self.stop()
         self.metrics = metrics
         self.record.evaluation(self.position, self.metrics)
+        if self.best.take(metrics, step=self.position):
+            self.save()
 
     def save(self) -> None:
         """A checkpoint of this moment, begun by rank 0, unless it has one, if all workers have its weights."""
@@ -201,7 +206,9 @@ class Trainer:
         for rows in self.parallel.touched_rows:
             state |= rows.by_name(self.optimizer)
         model = self.workload.module.state_dict()
-        return Checkpoint(self.position, epoch, batch, self.plan.config, model, state, reduction)
+        return Checkpoint(
+            self.position, epoch, batch, self.plan.config, model, state, reduction, best=self.best.state()
+        )
 
     def resume(self, checkpoint: Checkpoint, path: Path) -> None:
         """Go on from the checkpoint of ``path``, on whatever number of workers. RequestError if it does not fit.
@@ -214,6 +221,7 @@ class Trainer:
         except (KeyError, RuntimeError) as error:
             what = f"its optimizer's state does not fit the module ({' '.join(str(error).split())})"
             raise RequestError("resume", path, what) from error
+        self.best.restore(checkpoint.best)
         own = path.parent.resolve() == self.writer.folder.resolve()
         if self.parallel.comm.rank == 0:
             discard_after(checkpoint.step if own else -1, self.writer.folder)

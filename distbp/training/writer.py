@@ -14,7 +14,7 @@ from distbp.training.shelf import keep_newest
 
 
 class Writer:
-    """Writes one checkpoint at a time into ``folder``, and keeps the newest ``keep``.
+    """Writes one checkpoint at a time into ``folder``, and keeps the newest ``keep`` and the best.
 
     ``stalls`` are the seconds for which each save kept training waiting, ``writes`` those that it took.
     """
@@ -57,7 +57,7 @@ class Writer:
             before()
             save(checkpoint, self.folder)
             done = "an old checkpoint cannot be removed from", "the new one is whole"
-            keep_newest(self.keep, self.folder)
+            keep_newest(self.keep, self.folder, best=checkpoint.best.get("step"))
         except OSError as error:
             cause = f"{done[0]} {self.folder} ({error.strerror}); {done[1]}"
             self._failure = JobError(cause, rank=0, step=checkpoint.step, phase="checkpoint")

@@ -33,7 +33,7 @@ def steps(folder):
     return len(path.read_text().splitlines()) if path.exists() else 0
 
 
-def until_step(run, folder, step, timeout=30.0):
+def until_step(run, folder, step, timeout=60.0):
     begin = time.monotonic()
     while steps(folder) < step:
         assert time.monotonic() - begin < timeout

@@ -12,6 +12,7 @@ from torch import nn
 from distbp import config, job
 from distbp.comm import threads
 from distbp.errors import RequestError
+from distbp.record import keep_until
 from distbp.training.checkpoint import Checkpoint, load, save
 from distbp.training.shelf import keep_newest, newest_good, saved
 from distbp.workloads.perceptron import perceptron
@@ -195,6 +196,41 @@ def test_an_evaluation_that_was_due_is_made_up_for_once(tmp_path):
         (folder / "metrics.jsonl").write_text("".join(log[: cut - 1]))
         threads.run(1, evaluating, str(folder), *how, f"resume={folder}/checkpoints/step-00000004")
         assert lines(folder) == whole
+
+
+def test_a_log_is_cut_where_the_run_goes_on(tmp_path):
+    log = tmp_path / "metrics.jsonl"
+    kept = [{"step": 1, "loss": 2.0}, {"step": 1, "evaluation": {}}, {"step": 2, "skipped": "not finite"}]
+    gone = [{"step": 2, "evaluation": {}}, {"step": 3, "loss": 1.0}]
+    whole = [json.dumps(line) + "\n" for line in kept + gone]
+    log.write_text("".join(whole) + '{"step": 1, "lo')
+    assert keep_until(log, 2) is None
+    assert log.read_text() == "".join(whole[:3])
+    assert keep_until(log, 1) == 2.0
+    assert log.read_text() == whole[0]
+
+
+def test_the_best_is_kept_besides_the_newest_whatever_the_breaks(tmp_path):
+    how = ("epochs=4", "batch_size=1000", "evaluate.every=1", "checkpoint.every=1", "checkpoint.keep=1")
+    told = []
+    for name, breaks in {"whole": (), "cut": (4, 9)}.items():
+        folder = tmp_path / name
+        for steps in breaks:
+            threads.run(2, evaluating, str(folder), *how, f"steps={steps}", "resume=latest", *RISING)
+        threads.run(1, evaluating, str(folder), *how, "resume=latest", *RISING)
+        best = json.loads((folder / "result.json").read_text())["best"]
+        told.append((best, [path.name for path in saved(folder / "checkpoints")], lines(folder)))
+    assert told[0] == told[1]
+    assert (told[0][0]["of"], told[0][0]["step"]) == ("max:loss", 4)
+    assert told[0][1] == ["step-00000004", "step-00000016"]
+
+
+def test_a_metric_that_is_none_is_refused(tmp_path):
+    with pytest.raises(RequestError, match=r"checkpoint.best=max:acuracy: max: and one of .*; nearest: accuracy"):
+        threads.run(1, evaluating, str(tmp_path / "run"), "epochs=1", "checkpoint.best=max:acuracy")
+
+
+RISING = ("checkpoint.best=max:loss", "shards=2")  # the loss falls: its first value is the highest
 
 
 def evaluating(comm, folder, *overrides):
