@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from distbp.data.loader import Batch
+from distbp.data.batches import Batch
 from distbp.display import Display
 
 PHASES = ("data", "compute", "reduce", "update")

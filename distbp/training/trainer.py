@@ -8,7 +8,8 @@ from typing import Any, Literal
 from torch import Tensor
 from torch.optim import Optimizer
 
-from distbp.data.loader import Batch, Loader
+from distbp.data.batches import Batch
+from distbp.data.loader import Loader
 from distbp.data.split import Split
 from distbp.record import Record, Silence
 from distbp.training.checkpoint import Checkpoint, discard_after, fill, save

@@ -30,6 +30,8 @@ class Augmentation(Protocol):
 class Pictures(Split):
     """Pictures by number, standardised by ``scale``; changed at random by ``augmentation`` where one is given."""
 
+    pure = True
+
     def __init__(self, digits: Digits, scale: Scale, augmentation: Augmentation | None = None) -> None:
         self.pixels = torch.from_numpy(digits.pixels).unsqueeze(1)  # (n, 1, 28, 28)
         self.labels = torch.from_numpy(digits.labels.astype(np.int64))
