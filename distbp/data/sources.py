@@ -179,12 +179,15 @@ def store(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file ``path``, in turn; it is free as soon as its holder ends, however that ends."""
+def locked(path: Path, seconds: float | None = None) -> Iterator[None]:
+    """Hold the lock file ``path``, in turn; it is free as soon as its holder ends, however that ends.
+
+    TimeoutError after ``seconds`` of waiting (None: LOCK_SECONDS).
+    """
     with path.open("w") as file:
         begin = time.monotonic()
         while not acquired(file.fileno()):
-            if time.monotonic() - begin > LOCK_SECONDS:
+            if time.monotonic() - begin > (LOCK_SECONDS if seconds is None else seconds):
                 raise TimeoutError(f"{path} is held by another process")
             time.sleep(0.05)
         yield
