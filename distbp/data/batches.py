@@ -14,6 +14,9 @@ from distbp.data import order
 from distbp.data.part import Part, apart, placed
 from distbp.data.split import Split
 
+Content = tuple[tuple[torch.Tensor, ...], Any]
+"""The inputs and the target of a part."""
+
 CPU = torch.device("cpu")
 BLOCK_BYTES = 1 << 22  # of batches that are made at once, or one batch where that is larger
 BLOCK_BATCHES = 16  # and the most of them: they are made while the block before them is trained on
@@ -41,6 +44,15 @@ class Place(NamedTuple):
 
     epoch: int
     number: int
+
+
+class Cut(NamedTuple):
+    """How a batch is cut: its number and size, which parts hold samples, and the samples of this worker's by leaf."""
+
+    number: int
+    samples: int
+    present: tuple[bool, ...]
+    mine: list[tuple[int, np.ndarray]]
 
 
 class Batches:
@@ -83,8 +95,8 @@ class Batches:
         """Some consecutive batches of an epoch from ``place`` on, at least one, as many as memory is allowed for."""
         stop = min(place.number + self._length, self.an_epoch)
         made = self.made(place.epoch, range(place.number, stop))
-        size = sum(leaf.nbytes for part in made[0].parts for leaf in part.leaves() if isinstance(leaf, torch.Tensor))
-        self._length = max(1, min(BLOCK_BATCHES, BLOCK_BYTES // max(size, 1)))
+        for part in made[0].parts[:1]:
+            self._length = self._fitting(part)
         return made
 
     def after(self, place: Place, block: Sequence[Batch]) -> Place:
@@ -99,12 +111,18 @@ class Batches:
         contents = iter(self._contents([chosen for cut in cuts for _, chosen in cut.mine], draws))
         return [self._batch(epoch, cut, contents) for cut in cuts]
 
-    def _batch(self, epoch: int, cut: "Cut", contents: Iterator[tuple[tuple[torch.Tensor, ...], Any]]) -> Batch:
+    def _fitting(self, part: Part) -> int:
+        """How many whole batches of samples like those of ``part`` make a block."""
+        held = sum(leaf.nbytes for leaf in part.leaves() if isinstance(leaf, torch.Tensor))
+        a_batch = held / len(part) * self.batch_size * len(self.leaves) / self.shards
+        return max(1, min(BLOCK_BATCHES, int(BLOCK_BYTES / max(a_batch, 1.0))))
+
+    def _batch(self, epoch: int, cut: Cut, contents: Iterator[Content]) -> Batch:
         step = epoch * self.an_epoch + cut.number
         parts = [Part(leaf, *next(contents), order.key(self.seed, step, leaf)) for leaf, _ in cut.mine]
         return Batch(epoch, cut.number, step, cut.samples, cut.present, parts)
 
-    def _cut(self, samples: np.ndarray, number: int) -> "Cut":
+    def _cut(self, samples: np.ndarray, number: int) -> Cut:
         chosen = samples[number * self.batch_size : (number + 1) * self.batch_size]
         parts = self._parts(len(chosen))
         mine = [(leaf, chosen[parts[leaf].start : parts[leaf].stop]) for leaf in self.leaves if parts[leaf]]
@@ -113,7 +131,7 @@ class Batches:
     def _parts(self, samples: int) -> list[range]:
         return order.parts(samples, self.shards, self.min_part)
 
-    def _contents(self, parts: list[np.ndarray], draws: np.ndarray) -> list[tuple[tuple[torch.Tensor, ...], Any]]:
+    def _contents(self, parts: list[np.ndarray], draws: np.ndarray) -> list[Content]:
         """Inputs and target of each part, given the samples of each."""
         if self.split.pure and parts:
             every = np.concatenate(parts)
@@ -129,12 +147,3 @@ class Batches:
             samples = order.permutation(n, seed=self.seed, epoch=epoch)
             self._drawn = epoch, samples, order.draws(n, self.split.draws, seed=self.seed, epoch=epoch)
         return self._drawn[1:]
-
-
-class Cut(NamedTuple):
-    """How a batch is cut: its number and size, which parts hold samples, and the samples of this worker's by leaf."""
-
-    number: int
-    samples: int
-    present: tuple[bool, ...]
-    mine: list[tuple[int, np.ndarray]]

@@ -140,6 +140,10 @@ def test_blocks_are_bounded_and_end_with_the_epoch() -> None:
     wide = Asked(12, width=1 << 18)  # 2 MB a sample
     list(Loader(wide, batch_size=1, shards=1, seed=0, rank=0, size=1).epoch(0))
     assert max(wide.asked) == 1
+    rest = Asked(65, width=1 << 14)  # 0.25 MB a sample, 16 samples a batch, one in the last
+    loader = Loader(rest, batch_size=16, shards=1, seed=0, rank=0, size=1)
+    assert len([*loader.epoch(0, first=4), *loader.epoch(1)]) == 6
+    assert max(rest.asked) == 16
 
 
 class Asked(Counted):
