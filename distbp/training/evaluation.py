@@ -15,17 +15,25 @@ from distbp.workloads.base import Workload
 
 
 @torch.no_grad()
-def evaluate(workload: Workload, split: Split, comm: Communicator, *, batch_size: int, step: int) -> dict[str, float]:
-    """The mean loss and the metrics of a split, over all workers: each worker takes some of its blocks."""
+def evaluate(
+    workload: Workload, split: Split, comm: Communicator, *, batch_size: int, step: int
+) -> dict[str, float] | None:
+    """The mean loss and the metrics of a split, over all workers: each worker takes some of its blocks.
+
+    None, on every worker, where one is asked to stop.
+    """
     name = Name(step, "evaluate")
+    mine: dict[int, Measured] = {}
     with evaluating(workload.module):
-        mine = {
-            block.number: measure(workload, block)
-            for block in evaluation(split, batch_size=batch_size, rank=comm.rank, size=comm.size, device=comm.device)
-        }
+        for block in evaluation(split, batch_size=batch_size, rank=comm.rank, size=comm.size, device=comm.device):
+            if comm.board.asked:
+                break
+            mine[block.number] = measure(workload, block)
     first = next(iter(mine.values()), None)
-    told = comm.gather_json([list(first.sums), first.scores.shape[1]] if first else None, name=name)
-    names, width = next(filter(None, told))
+    told = comm.gather_json([comm.board.asked, [list(first.sums), first.scores.shape[1]] if first else None], name=name)
+    if any(asked for asked, _ in told):
+        return None
+    names, width = next(shape for _, shape in told if shape)
     sums = torch.zeros(blocks(len(split), batch_size), len(names), dtype=torch.float64, device=comm.device)
     scores = torch.zeros(len(split) if width else 0, width, dtype=torch.float64, device=comm.device)
     for number, measured in mine.items():

@@ -65,6 +65,7 @@ def trained(
     loader = Loader(workload.training, batch_size=batch_size, shards=1, seed=0, rank=0, size=1)
     parallel = DataParallel(workload.module, workload.loss, engine=engine, comm=LocalCommunicator())
     parallel.prepare(loader.example())
+    parallel.divide_update()
     config = {"optimizer": {"_target_": optimizer}, "shards": 1, "threads": 1}
     Trainer(
         workload,
