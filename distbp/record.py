@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from distbp.data.loader import Batch
+from distbp.data.batches import Batch
 from distbp.display import Display
 from distbp.durable import replace
 from distbp.errors import JobError

@@ -1,29 +1,32 @@
-"""A file inside a package of Debian: downloaded and opened by apt and dpkg, without installation.
+"""A package of Debian: downloaded and opened by apt and dpkg, without installation.
 
-Any version will do: what must be equal is the file, and who asked for it compares.
+Any version will do: what must be equal is the file in it, and who asked for it compares.
 """
 
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from distbp.data.source import Source, UnavailableError
+
 TREE = "tree"  # the folder, beside the package, that it is opened into
 
 
-class UnavailableError(Exception):
-    """Why the file cannot be had."""
-
-
-def member(package: str, name: str, most: int, *, folder: Path, seconds: float) -> bytes:
-    """The file ``name`` of ``package``, up to ``most`` bytes of it; ``folder`` is empty, and left with what came."""
-    run(["apt-get", "download", package], folder, seconds)
+def download(source: Source, folder: Path, seconds: float) -> Path:
+    """The tree of files of a source's package, in ``folder``, which was empty. Raises UnavailableError."""
+    run(["apt-get", "download", source.package], folder, seconds)
     packages = list(folder.glob("*.deb"))
     if len(packages) != 1:
-        raise UnavailableError(f"apt-get download {package} left {len(packages)} packages")
+        raise UnavailableError(f"apt-get download {source.package} left {len(packages)} packages")
     run(["dpkg-deb", "--extract", packages[0].name, TREE], folder, seconds)
-    path = folder / TREE / name
+    return folder / TREE
+
+
+def read(tree: Path, member: str, most: int) -> bytes:
+    """Up to ``most`` bytes of a file in a package's tree. Raises UnavailableError."""
+    path = tree / member
     if not path.is_file():
-        raise UnavailableError(f"{packages[0].name} is not the expected package: it has no {name}")
+        raise UnavailableError(f"this is not the expected package: it has no {member}")
     with path.open("rb") as file:
         return file.read(most)
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from distbp.data import order
-from distbp.data.loader import CPU
+from distbp.data.batches import CPU
 from distbp.data.part import placed
 from distbp.data.split import Split
 

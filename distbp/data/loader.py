@@ -1,43 +1,21 @@
-"""The loader: this worker's parts of each global batch, epoch by epoch.
+"""The loader: this worker's parts of each global batch, epoch by epoch, made ahead of their time where they may be."""
 
-It reads no more than the split's samples that fall to this worker; where they fall is decided in ``order``.
-"""
+from collections.abc import Generator
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-
-import numpy as np
 import torch
 
-from distbp.data import order
-from distbp.data.part import Part, placed
+from distbp.data.ahead import Ahead
+from distbp.data.batches import CPU, Batch, Batches, Place
+from distbp.data.part import Part
 from distbp.data.split import Split
-
-CPU = torch.device("cpu")
-
-
-@dataclass(frozen=True)
-class Batch:
-    """One global batch, as one worker sees it.
-
-    ``number`` counts the batches of the epoch, ``step`` those of the whole job; ``samples`` is the size of the global
-    batch; ``present`` says of each leaf of the tree whether it holds samples; ``parts`` are this worker's, without the
-    empty ones.
-    """
-
-    epoch: int
-    number: int
-    step: int
-    samples: int
-    present: tuple[bool, ...]
-    parts: list[Part]
 
 
 class Loader:
     """The batches of a split for ``rank`` of ``size``: each sample exactly once an epoch over all ranks.
 
     ``batch_size`` is the global one; the last batch of an epoch may be smaller. ``shards`` is the number of parts
-    that each batch is cut into, at least ``size``.
+    that each batch is cut into, at least ``size``. Those of a split that is ``pure`` are made block by block, each by
+    another thread while the one before it is trained on; of what has been made at most two blocks are kept.
     """
 
     def __init__(
@@ -52,40 +30,42 @@ class Loader:
         min_part: int = 1,
         device: torch.device = CPU,
     ) -> None:
-        assert 0 <= rank < size <= shards, "every worker holds at least one leaf"
         self.split = split
         self.batch_size = batch_size
-        self.shards = shards
-        self.seed = seed
-        self.min_part = min_part
-        self.device = device
-        self.leaves = order.leaves(shards, size, rank)
-        self.steps_per_epoch = -(-len(split) // batch_size)
+        self._batches = Batches(
+            split,
+            batch_size=batch_size,
+            shards=shards,
+            seed=seed,
+            rank=rank,
+            size=size,
+            min_part=min_part,
+            device=device,
+        )
+        self._ahead = Ahead(self._batches.block, self._batches.after)
+        self.steps_per_epoch = self._batches.an_epoch
 
-    def epoch(self, epoch: int, first: int = 0) -> Iterator[Batch]:
+    def epoch(self, epoch: int, first: int = 0) -> Generator[Batch, None, None]:
         """The batches of ``epoch`` (from 0), beginning with number ``first``: the rest of an epoch that was cut off."""
-        samples = order.permutation(len(self.split), seed=self.seed, epoch=epoch)
-        draws = order.draws(len(self.split), self.split.draws, seed=self.seed, epoch=epoch)
-        for number in range(first, self.steps_per_epoch):
-            chosen = samples[number * self.batch_size : (number + 1) * self.batch_size]
-            yield self._batch(epoch, number, chosen, draws)
+        number = first
+        try:
+            while number < self.steps_per_epoch:
+                block = self._block(Place(epoch, number))
+                yield from block
+                number += len(block)
+        finally:
+            if number < self.steps_per_epoch:
+                self.close()  # nobody asks for the rest
 
     def example(self) -> Part:
         """A part of the first batch, the same on every worker: for its shape, not for its samples."""
-        samples = np.arange(min(self.batch_size, len(self.split)))
-        first = next(part for part in order.parts(len(samples), self.shards, self.min_part) if part)
-        draws = order.draws(len(self.split), self.split.draws, seed=self.seed, epoch=0)
-        return self._part(0, 0, samples[first.start : first.stop], draws)
+        return self._batches.example()
 
-    def _batch(self, epoch: int, number: int, samples: np.ndarray, draws: np.ndarray) -> Batch:
-        step = epoch * self.steps_per_epoch + number
-        parts = order.parts(len(samples), self.shards, self.min_part)
-        mine = [self._part(v, step, samples[parts[v].start : parts[v].stop], draws) for v in self.leaves if parts[v]]
-        return Batch(epoch, number, step, len(samples), order.present(parts), mine)
+    def close(self) -> None:
+        """Read no more until asked again: from now on the files of the data may be written."""
+        self._ahead.forget()
 
-    def _part(self, index: int, step: int, samples: np.ndarray, draws: np.ndarray) -> Part:
-        # Part by part, never the whole batch at once: what a split makes of its samples (padding to the longest, say)
-        # may depend only on the part, not on which worker holds its neighbours.
-        inputs, target = self.split.batch(samples, draws[samples])
-        key = order.key(self.seed, step, index)
-        return Part(index, placed(inputs, self.device), placed(target, self.device), key)
+    def _block(self, place: Place) -> list[Batch]:
+        if self.split.pure:
+            return self._ahead.take(place)
+        return self._batches.made(place.epoch, range(place.number, place.number + 1))

@@ -20,7 +20,10 @@ ORDER, DRAWS, KEY = range(3)
 
 def permutation(n: int, *, seed: int, epoch: int) -> np.ndarray:
     """The samples 0 to n - 1 in the order of ``epoch``.   -> (n) int64."""
-    return np.argsort(_stream(ORDER, seed, epoch).random_raw(n), kind="stable")
+    bits = _stream(ORDER, seed, epoch).random_raw(n)
+    samples = np.argsort(bits)  # a fifth of the time of a stable sort, and the same where no two are equal
+    in_order = bits[samples]
+    return np.argsort(bits, kind="stable") if np.any(in_order[1:] == in_order[:-1]) else samples
 
 
 def draws(n: int, k: int, *, seed: int, epoch: int) -> np.ndarray:
@@ -66,4 +69,4 @@ def _sequence(*words: int) -> np.random.SeedSequence:
     # SeedSequence takes 32-bit words and treats missing ones as zeros: two words a number and their count keep
     # (1, 2), (1, 2, 0) and (1 + 2^33,) apart.
     halves = [half for word in words for half in (word & 0xFFFFFFFF, word >> 32)]
-    return np.random.SeedSequence([len(words), *halves])
+    return np.random.SeedSequence(np.array([len(words), *halves], np.uint32))  # a list is read three times as slowly

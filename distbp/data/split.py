@@ -12,9 +12,14 @@ class Split(ABC):
 
     ``draws`` is how many uniform numbers each sample consumes (its augmentation); they are given from outside, keyed
     by (seed, epoch, sample), so that a sample looks the same on whatever worker it lands.
+
+    A ``pure`` split makes of each sample, to the bit, what the sample and its draws alone say, whatever samples it is
+    asked for with, whenever, and by whatever thread. Of such a split many parts are made in one call, ahead of their
+    time, and then cut; a row of its tensors is a sample's.
     """
 
     draws: int = 0
+    pure: bool = False
 
     @abstractmethod
     def __len__(self) -> int: ...

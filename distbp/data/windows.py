@@ -18,6 +18,8 @@ class Windows(Split):
     With ``moving`` each window begins up to T - 1 units later, as drawn for it in this epoch, and none is ragged.
     """
 
+    pure = True
+
     def __init__(self, codes: np.ndarray, context: int, *, moving: bool = False) -> None:
         assert len(codes) > context, "a window and what follows it"
         self.codes = torch.from_numpy(codes)

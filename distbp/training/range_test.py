@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from distbp.data.loader import Batch
+from distbp.data.batches import Batch
 from distbp.record import Record
 from distbp.training.schedules import Schedule
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -9,7 +10,8 @@ from typing import Any, Literal, NoReturn
 from torch.optim import Optimizer
 
 from distbp.comm.base import Name
-from distbp.data.loader import Batch, Loader
+from distbp.data.batches import Batch
+from distbp.data.loader import Loader
 from distbp.data.split import Split
 from distbp.errors import RequestError, StoppedError
 from distbp.record import Record, Silence
@@ -89,7 +91,7 @@ class Trainer:
         StoppedError, on every worker, where one is told to stop; then the state is saved.
         """
         self.record = record
-        with self.parallel.comm.board.saving():
+        with self.parallel.comm.board.saving(), closing(self.loader):
             self._fit()
         return self.metrics
 

@@ -18,6 +18,8 @@ MIX = np.uint64(0x9E3779B97F4A7C15)  # Fibonacci hashing (Knuth, volume 3, secti
 class InMemory(Split):
     """Numbers (n, D), numbers of table rows (n, F) and labels (n)."""
 
+    pure = True
+
     def __init__(self, numbers: np.ndarray, categories: np.ndarray, labels: np.ndarray) -> None:
         self.numbers = torch.from_numpy(numbers.astype(np.float32))
         self.categories = torch.from_numpy(categories)
@@ -37,6 +39,8 @@ class InMemory(Split):
 
 class OnDisk(Split):
     """Some consecutive rows of a file of clicks; a category is hashed to one of ``buckets`` rows of its table."""
+
+    pure = True
 
     def __init__(self, clicks: Clicks, rows: range, buckets: int) -> None:
         self.clicks, self.rows, self.buckets = clicks, rows, buckets

@@ -50,13 +50,16 @@ def normalized(
     return nn.Sequential(*found, flatten, nn.Dropout(dropout), *rest)
 
 
-def convolution(inputs: int, outputs: int, kernel: int, generator: torch.Generator, *, bias: bool = True) -> nn.Conv2d:
-    """A convolution that keeps the side, whose weights come from ``generator``.
+def convolution(
+    inputs: int, outputs: int, kernel: int, generator: torch.Generator, *, stride: int = 1, bias: bool = True
+) -> nn.Conv2d:
+    """A convolution that keeps the side, or every ``stride``-th pixel of it, with weights from ``generator``.
 
-    (N, inputs, s, s) -> (N, outputs, s, s).
+    (N, inputs, s, s) -> (N, outputs, ceil(s / stride), ceil(s / stride)).
     ``W ~ U(-sqrt(6 / n), sqrt(6 / n))`` with n the inputs of one output, ``b = 0`` (He et al. 2015, equation 10).
     """
-    layer = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=bias, device="meta").to_empty(device="cpu")
+    empty = nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=bias, device="meta")
+    layer = empty.to_empty(device="cpu")
     bound = math.sqrt(6 / (inputs * kernel**2))
     with torch.no_grad():
         layer.weight.uniform_(-bound, bound, generator=generator)

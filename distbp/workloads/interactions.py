@@ -17,6 +17,8 @@ CANDIDATES_SEED = 0  # of the items beside one that is held out: no job's seed c
 class Positives(Split):
     """Interactions, each with ``negatives`` items that its user has not seen, drawn afresh every epoch."""
 
+    pure = True
+
     def __init__(self, users: np.ndarray, items: np.ndarray, unseen: Unseen, negatives: int) -> None:
         self.users, self.items, self.unseen, self.draws = users, items, unseen, negatives
 
@@ -31,6 +33,8 @@ class Positives(Split):
 
 class HeldOut(Split):
     """A sample is a user: the item that was held out, and the same unseen ones beside it at every evaluation."""
+
+    pure = True
 
     def __init__(self, items: np.ndarray, unseen: Unseen, others: int, *, number: int) -> None:
         draws = order.draws(len(items), others, seed=CANDIDATES_SEED, epoch=number)

@@ -81,6 +81,8 @@ def cut(n: int, fold: int) -> tuple[np.ndarray, np.ndarray]:
 class Rated(Split):
     """Some of the ratings, by number: who rated what, and how."""
 
+    pure = True
+
     def __init__(self, ratings: Ratings, samples: np.ndarray) -> None:
         self.users = torch.from_numpy(ratings.users[samples])
         self.items = torch.from_numpy(ratings.items[samples])

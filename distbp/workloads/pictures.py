@@ -30,6 +30,8 @@ class Augmentation(Protocol):
 class Pictures(Split):
     """Pictures by number, standardised by ``scale``; changed at random by ``augmentation`` where one is given."""
 
+    pure = True
+
     def __init__(self, digits: Digits, scale: Scale, augmentation: Augmentation | None = None) -> None:
         self.pixels = torch.from_numpy(digits.pixels).unsqueeze(1)  # (n, 1, 28, 28)
         self.labels = torch.from_numpy(digits.labels.astype(np.int64))
@@ -57,3 +59,9 @@ def cross_entropy(output: Tensor, target: Tensor) -> tuple[Tensor, int]:
 def accuracy(output: Tensor, target: Tensor) -> dict[str, Tensor]:
     """How many of the examples are recognised.   (N, C), (N) -> {"accuracy": ()}."""
     return {"accuracy": (output.argmax(dim=1) == target).sum()}
+
+
+def top_five(output: Tensor, target: Tensor) -> dict[str, Tensor]:
+    """How many are recognised, and how many have their class among the five best (of fewer than five, among all)."""
+    best = output.topk(min(5, output.shape[1]), dim=1).indices
+    return {**accuracy(output, target), "top5": (best == target[:, None]).any(dim=1).sum()}

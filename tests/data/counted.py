@@ -10,7 +10,7 @@ from distbp.data.split import Split
 class Counted(Split):
     """n samples; sample s is the number s beside its own draws, and its target is s."""
 
-    draws = 2
+    draws, pure = 2, True
 
     def __init__(self, n: int) -> None:
         self.n = n

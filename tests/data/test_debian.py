@@ -51,9 +51,21 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tree / MADE_UP.member
     file.parent.mkdir(parents=True)
     file.write_bytes(CONTENT)
+    file.with_name("other.csv").write_bytes(b"two")
     package = tmp_path / "made-up-data_1.0_all.deb"
     subprocess.run(["dpkg-deb", "--root-owner-group", "--build", tree, package], check=True, capture_output=True)
     apt_get(tmp_path, monkeypatch, f'[ "$1 $2" = "download made-up-data" ] && cp {package} .')
+
+
+@pytest.mark.usefixtures("served")
+def test_a_package_is_downloaded_once_for_all_its_files(tmp_path: Path) -> None:
+    said: list[str] = []
+    other = replace(MADE_UP, member="usr/share/made-up/other.csv", size=3, sha256=hashlib.sha256(b"two").hexdigest())
+    elsewhere = replace(MADE_UP, package="another", sha256="0" * 64)
+    sources_ = {"table": MADE_UP, "other": other, "elsewhere": elsewhere}
+    paths = [fetch(name, tmp_path / "cache", said.append, sources=sources_) for name in ("table", "other", "table")]
+    assert [path.read_bytes() for path in paths] == [CONTENT, b"two", CONTENT]
+    assert len(said) == 1
 
 
 def get(tmp_path: Path, source: Source = MADE_UP) -> Path:

@@ -1,7 +1,11 @@
 """The laws of the loader: what is trained on does not depend on who trains on it."""
 
+import math
+from itertools import accumulate
+from threading import Event, Timer
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -10,7 +14,7 @@ from torch import Tensor
 
 from distbp.data import order
 from distbp.data.loader import Loader
-from distbp.data.part import Part, pieces, placed
+from distbp.data.part import Part, apart, pieces, placed
 from tests.data.counted import Counted
 
 CPU = torch.device("cpu")
@@ -108,6 +112,108 @@ def assert_aligned(part: Part) -> None:
     for tensor in (*part.inputs, part.target["number"]):
         assert tensor.is_contiguous()
         assert tensor.data_ptr() % 64 == 0
+
+
+class Alone(Counted):
+    """The same samples, which may only be asked for part by part."""
+
+    pure = False
+
+
+@given(st.integers(1, 60), st.integers(1, 9), st.integers(1, 4), st.integers(0, 3))
+def test_what_is_made_ahead_is_what_is_made_when_asked_for(n: int, batch: int, shards: int, epoch: int) -> None:
+    settings: dict[str, Any] = {"batch_size": batch, "shards": shards, "seed": 5, "rank": 0, "size": 1}
+    ahead, alone = Loader(Counted(n), **settings), Loader(Alone(n), **settings)
+    for number in (epoch, epoch + 1, epoch):
+        for one, other in zip(ahead.epoch(number), alone.epoch(number), strict=True):
+            assert (one.number, one.step, one.samples, one.present) == (
+                other.number, other.step, other.samples, other.present,
+            )  # fmt: skip
+            assert_same_parts(one.parts, other.parts)
+
+
+def test_blocks_are_bounded_and_end_with_the_epoch() -> None:
+    split = Asked(100)
+    list(Loader(split, batch_size=1, shards=1, seed=0, rank=0, size=1).epoch(0))
+    assert split.asked[:4] == [1, 16, 16, 16]
+    assert sum(split.asked[:8]) == 100
+    assert split.asked[8:] in ([], [16])  # of the next epoch
+    wide = Asked(12, width=1 << 18)  # 2 MB a sample
+    list(Loader(wide, batch_size=1, shards=1, seed=0, rank=0, size=1).epoch(0))
+    assert max(wide.asked) == 1
+    rest = Asked(65, width=1 << 14)  # 0.25 MB a sample, 16 samples a batch, one in the last
+    loader = Loader(rest, batch_size=16, shards=1, seed=0, rank=0, size=1)
+    assert len([*loader.epoch(0, first=4), *loader.epoch(1)]) == 6
+    assert max(rest.asked) == 16
+
+
+class Asked(Counted):
+    """It writes down how many samples it is asked for at once."""
+
+    def __init__(self, n: int, width: int = 1) -> None:
+        super().__init__(n)
+        self.width = width
+        self.asked: list[int] = []
+
+    def batch(self, samples: np.ndarray, draws: np.ndarray) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
+        self.asked.append(len(samples))
+        return (torch.zeros(len(samples), self.width, 2),), {"number": torch.from_numpy(samples)}
+
+
+def test_an_epoch_that_is_left_reads_no_more() -> None:
+    begun, go_on = Event(), Event()
+
+    class Slow(Counted):
+        busy = False
+
+        def batch(self, samples: np.ndarray, draws: np.ndarray) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
+            if len(samples) > 1:  # of the second block
+                self.busy = True
+                begun.set()
+                go_on.wait(10)
+                self.busy = False
+            return super().batch(samples, draws)
+
+    split = Slow(100)
+    loader = Loader(split, batch_size=1, shards=1, seed=0, rank=0, size=1)
+    batches = loader.epoch(0)
+    next(batches)
+    begun.wait(10)
+    Timer(0.05, go_on.set).start()
+    assert split.busy
+    batches.close()
+    assert not split.busy
+    assert len(list(loader.epoch(0))) == 100
+
+
+def test_what_is_wrong_with_a_batch_is_said_when_its_turn_has_come() -> None:
+    class Broken(Counted):
+        def batch(self, samples: np.ndarray, draws: np.ndarray) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
+            if 9 in samples:
+                raise ValueError("sample 9")
+            return super().batch(samples, draws)
+
+    turn = order.permutation(20, seed=0, epoch=0).tolist().index(9)
+    batches = Loader(Broken(20), batch_size=1, shards=1, seed=0, rank=0, size=1).epoch(0)
+    assert turn > 0
+    assert next(batches).number == 0  # a block of its own; what is wrong is in the next one
+    with pytest.raises(ValueError, match="sample 9"):
+        next(batches)
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=5), st.sampled_from([(), (3,), (2, 8), (0,), (5, 5)]))
+def test_parts_are_cut_as_if_each_had_been_placed_alone(sizes: list[int], shape: tuple[int, ...]) -> None:
+    rows = [*accumulate(sizes, initial=0)]
+    for dtype in (torch.uint8, torch.float32, torch.float64):
+        tensor = torch.arange(rows[-1] * math.prod(shape)).view(rows[-1], *shape).to(dtype)
+        value = ((tensor,), {"target": tensor[:, None]})
+        for part, begin, end in zip(apart(value, sizes, CPU), rows, rows[1:], strict=False):
+            (first,), target = part
+            assert torch.equal(first, tensor[begin:end])
+            assert torch.equal(target["target"], tensor[begin:end, None])
+            for found in (first, target["target"]):
+                assert found.is_contiguous()
+                assert found.data_ptr() % 64 == 0
 
 
 def test_more_workers_than_shards_is_no_loader() -> None:

@@ -31,6 +31,7 @@ MADE_UP = Source(
     citation="nobody",
 )
 REGISTRY = {"table": MADE_UP}
+LOCK = f".{MADE_UP.package}-{MADE_UP.version}.lock"
 
 
 @pytest.fixture
@@ -118,7 +119,7 @@ def test_processes_at_once_fetch_once(tmp_path: Path, index: Path) -> None:
 
 
 def test_a_process_that_dies_while_it_fetches_holds_nobody_up(tmp_path: Path, index: Path) -> None:
-    lock = tmp_path / "cache" / f".{MADE_UP.filename}.lock"
+    lock = tmp_path / "cache" / LOCK
     program = f"""
 import time
 from pathlib import Path
@@ -143,7 +144,10 @@ def test_a_lock_that_is_never_freed_is_a_wrong_request_in_the_end(
     monkeypatch.setattr(sources, "LOCK_SECONDS", 0.2)
     cache = tmp_path / "cache"
     cache.mkdir()
-    with sources.locked(cache / f".{MADE_UP.filename}.lock"), pytest.raises(RequestError, match="another process"):
+    with (
+        sources.locked(cache / LOCK),
+        pytest.raises(RequestError, match="another process"),
+    ):
         get(cache)
 
 

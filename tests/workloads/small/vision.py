@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.data import idx_files
+from tests.data import idx_files, picture_folders
 from tests.workloads.small import Small
 
 
@@ -22,4 +22,5 @@ SMALL = {
     "vision/digits_mlp": Small(digits, ["workload.hidden=[16]"]),
     "vision/digits_cnn": Small(digits, NET),
     "vision/fashion_cnn": Small(idx_files.write, NET),
+    "vision/resnet": Small(picture_folders.write, ["workload.side=8", "evaluate.split=val"]),
 }
