@@ -24,7 +24,7 @@ from distbp.errors import RequestError, nearest
 from distbp.output import write
 from distbp.record import Record, RunRecord, Silence, write_json
 from distbp.reduction.compression.choice import choices
-from distbp.result import conditions, outcome, peak_memory, show
+from distbp.result import conditions, outcome, peak_memory, sample_of, show
 from distbp.resumption import compatible, find_checkpoint
 from distbp.schema import Request
 from distbp.training.checkpoint import Checkpoint
@@ -79,7 +79,7 @@ def train(request: Request, comm: Communicator, console: Console) -> dict[str, A
     if not isinstance(record, RunRecord):
         return {}
     record.close()
-    result = {**alike, **outcome(trainer, record), "peak_memory_bytes": memory}
+    result = {**alike, **outcome(trainer, record), "peak_memory_bytes": memory, "sample": sample_of(workload)}
     if record.steps or not (run_dir / "result.json").exists():  # else all was done already, and told
         write_json(run_dir / "result.json", result)
     show(result, console)
@@ -179,6 +179,7 @@ def data_parallel(request: Request, workload: Workload, loader: Loader, comm: Co
         bucket_bytes=summed.bucket_bytes,
         micro_batches=request.micro_batches,
         min_part=workload.min_part,
+        begin=workload.begin,
         seed=request.seed,
         guard_every=request.guards.every,
     )

@@ -20,9 +20,9 @@ CPU = torch.device("cpu")
 class Batch:
     """One global batch, as one worker sees it.
 
-    ``number`` counts the batches of the epoch, ``step`` those of the whole job; ``samples`` is the size of the global
-    batch; ``present`` says of each leaf of the tree whether it holds samples; ``parts`` are this worker's, without the
-    empty ones.
+    ``number`` counts the batches of the epoch, each segment being one, ``step`` those of the whole job; ``samples`` is
+    the size of the global batch; ``present`` says of each leaf of the tree whether it holds samples; ``parts`` are this
+    worker's, without the empty ones.
     """
 
     epoch: int
@@ -37,7 +37,7 @@ class Loader:
     """The batches of a split for ``rank`` of ``size``: each sample exactly once an epoch over all ranks.
 
     ``batch_size`` is the global one; the last batch of an epoch may be smaller. ``shards`` is the number of parts
-    that each batch is cut into, at least ``size``.
+    that each batch is cut into, at least ``size``. All segments of a batch's samples come before the next samples.
     """
 
     def __init__(
@@ -60,14 +60,15 @@ class Loader:
         self.min_part = min_part
         self.device = device
         self.leaves = order.leaves(shards, size, rank)
-        self.steps_per_epoch = -(-len(split) // batch_size)
+        self.steps_per_epoch = -(-len(split) // batch_size) * split.segments
 
     def epoch(self, epoch: int, first: int = 0) -> Iterator[Batch]:
         """The batches of ``epoch`` (from 0), beginning with number ``first``: the rest of an epoch that was cut off."""
         samples = order.permutation(len(self.split), seed=self.seed, epoch=epoch)
         draws = order.draws(len(self.split), self.split.draws, seed=self.seed, epoch=epoch)
         for number in range(first, self.steps_per_epoch):
-            chosen = samples[number * self.batch_size : (number + 1) * self.batch_size]
+            begin = number // self.split.segments * self.batch_size
+            chosen = samples[begin : begin + self.batch_size]
             yield self._batch(epoch, number, chosen, draws)
 
     def example(self) -> Part:
@@ -77,15 +78,32 @@ class Loader:
         draws = order.draws(len(self.split), self.split.draws, seed=self.seed, epoch=0)
         return self._part(0, 0, samples[first.start : first.stop], draws)
 
+    @property
+    def examples(self) -> int:
+        """What an epoch has: each segment of a sample is one."""
+        return len(self.split) * self.split.segments
+
+    def cut(self, samples: int) -> dict[int, range]:
+        """Which of the ``samples`` of a batch each of this worker's parts has, without the empty ones."""
+        parts = order.parts(samples, self.shards, self.min_part)
+        return {v: parts[v] for v in self.leaves if parts[v]}
+
+    def share(self, batches: int) -> float:
+        """Which share of an epoch its first ``batches`` are, in samples: the last batch counts what it holds."""
+        whole, begun = divmod(batches, self.split.segments)
+        before, after = (min(number * self.batch_size, len(self.split)) for number in (whole, whole + 1))
+        return (before * self.split.segments + (after - before) * begun) / self.examples
+
     def _batch(self, epoch: int, number: int, samples: np.ndarray, draws: np.ndarray) -> Batch:
         step = epoch * self.steps_per_epoch + number
-        parts = order.parts(len(samples), self.shards, self.min_part)
-        mine = [self._part(v, step, samples[parts[v].start : parts[v].stop], draws) for v in self.leaves if parts[v]]
-        return Batch(epoch, number, step, len(samples), order.present(parts), mine)
+        mine = [self._part(v, step, samples[i.start : i.stop], draws) for v, i in self.cut(len(samples)).items()]
+        present = order.present(order.parts(len(samples), self.shards, self.min_part))
+        return Batch(epoch, number, step, len(samples), present, mine)
 
     def _part(self, index: int, step: int, samples: np.ndarray, draws: np.ndarray) -> Part:
         # Part by part, never the whole batch at once: what a split makes of its samples (padding to the longest, say)
         # may depend only on the part, not on which worker holds its neighbours.
-        inputs, target = self.split.batch(samples, draws[samples])
+        segment = step % self.split.segments  # of which an epoch has a multiple
+        inputs, target = self.split.segment(segment).batch(samples, draws[samples])
         key = order.key(self.seed, step, index)
-        return Part(index, placed(inputs, self.device), placed(target, self.device), key)
+        return Part(index, placed(inputs, self.device), placed(target, self.device), key, begins=segment == 0)

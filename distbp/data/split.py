@@ -12,9 +12,22 @@ class Split(ABC):
 
     ``draws`` is how many uniform numbers each sample consumes (its augmentation); they are given from outside, keyed
     by (seed, epoch, sample), so that a sample looks the same on whatever worker it lands.
+
+    A sample may be longer than what a step takes (a stream of text): it then comes in several ``segments``, one step
+    after the other, and the module carries a state from each to the next.
     """
 
     draws: int = 0
+
+    @property
+    def segments(self) -> int:
+        """How many segments each sample has."""
+        return 1
+
+    def segment(self, number: int) -> "Split":
+        """The split whose ``batch`` gives segment ``number`` of the samples; the split itself gives the first."""
+        assert number == 0, "a sample without segments is one"
+        return self
 
     @abstractmethod
     def __len__(self) -> int: ...

@@ -1,7 +1,8 @@
 """Checkpoints: whole tensors under the module's own names, with their checksums, written so that none is ever half.
 
 ``checkpoints/step-00000060/`` holds ``model.safetensors`` (``torch``'s plain ``load_state_dict`` takes it),
-``optimizer.safetensors``, ``reduction.safetensors`` where sums are compressed (what has not been sent yet), and
+``optimizer.safetensors``, ``reduction.safetensors`` where sums are compressed (what has not been sent yet),
+``carried.safetensors`` where the module carries a state from step to step, and
 ``checkpoint.json``: where the run stood, what was asked for, and the sha256 of each tensor. It is written under another
 name, synced, and renamed.
 """
@@ -25,6 +26,9 @@ from distbp.training.digest import digest
 PATTERN = re.compile(r"step-(\d{8,})")
 MANIFEST = "checkpoint.json"
 FORMAT = 1
+ALWAYS = {"model", "optimizer"}
+SOMETIMES = {"reduction", "carried"}
+"""The files of tensors, by name."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class Checkpoint:
     model: Mapping[str, Tensor]
     optimizer: Mapping[str, Tensor]
     reduction: Mapping[str, Tensor] = field(default_factory=dict)
+    carried: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def save(checkpoint: Checkpoint, folder: Path, *, keep: int) -> Path:
@@ -47,8 +52,7 @@ def save(checkpoint: Checkpoint, folder: Path, *, keep: int) -> Path:
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     tensors = {"model": checkpoint.model, "optimizer": checkpoint.optimizer}
-    if checkpoint.reduction:
-        tensors["reduction"] = checkpoint.reduction
+    tensors |= {name: held for name in SOMETIMES if (held := getattr(checkpoint, name))}
     for name, values in tensors.items():
         # Tied and flat parameters share memory, which the format does not allow: each tensor is copied out.
         save_file(
@@ -104,7 +108,7 @@ def well_formed(manifest: Any) -> bool:
         and manifest["format"] == FORMAT
         and min(manifest["step"], manifest["epoch"], manifest["batch"]) >= 0
         and {"shards", "threads", "optimizer"} <= manifest["config"].keys()
-        and {"model", "optimizer"} <= manifest["sha256"].keys() <= {"model", "optimizer", "reduction"}
+        and ALWAYS <= manifest["sha256"].keys() <= ALWAYS | SOMETIMES
         and all(isinstance(sums, dict) for sums in manifest["sha256"].values())
     )
 

@@ -128,19 +128,19 @@ class Trainer:
         self.clock.at(self.position, "checkpoint")
         if self._saved != self.position:
             self._saved = self.position
-            reduction = self.parallel.reducer.order.state()
+            reduction, carried = self.parallel.reducer.order.state(), self.parallel.carried.gathered(self.position)
             if self.parallel.comm.rank == 0:
-                save(self.checkpoint(reduction), self.run_dir / "checkpoints", keep=self.plan.keep)
+                save(self.checkpoint(reduction, carried), self.run_dir / "checkpoints", keep=self.plan.keep)
         self.clock.at(self.position, "data")
 
-    def checkpoint(self, reduction: Mapping[str, Tensor]) -> Checkpoint:
-        """The run as it stands; ``reduction`` is what the sums remember."""
+    def checkpoint(self, reduction: Mapping[str, Tensor], carried: Mapping[str, Tensor]) -> Checkpoint:
+        """The run as it stands; ``reduction`` is what the sums remember, ``carried`` what the module carries on."""
         epoch, batch = divmod(self.position, self.loader.steps_per_epoch)
         state = by_name(self.optimizer, self.parallel.flat_parameters, self.parallel.layouts)
         for rows in self.parallel.touched_rows:
             state |= rows.by_name(self.optimizer)
         model = self.workload.module.state_dict()
-        return Checkpoint(self.position, epoch, batch, self.plan.config, model, state, reduction)
+        return Checkpoint(self.position, epoch, batch, self.plan.config, model, state, reduction, carried)
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint, on whatever number of workers. RequestError if it is not of this module."""
@@ -149,8 +149,11 @@ class Trainer:
             restore(checkpoint.optimizer, self.optimizer, self.parallel.flat_parameters, self.parallel.layouts)
             for rows in self.parallel.touched_rows:
                 rows.restore(checkpoint.optimizer, self.optimizer)
-        if all(checkpoint.config.get(key) == self.plan.config.get(key) for key in ("reduction", "shards")):
+        alike = {key for key, value in self.plan.config.items() if checkpoint.config.get(key) == value}
+        if {"reduction", "shards"} <= alike:
             self.parallel.reducer.order.restore(checkpoint.reduction)
+        if {"workload", "batch_size", "seed"} <= alike:
+            self.parallel.carried.restore(checkpoint.carried, self.loader.cut)
         if self.parallel.comm.rank == 0:
             discard_after(checkpoint.step, self.run_dir / "checkpoints")
         self.position = self._saved = checkpoint.step
@@ -158,5 +161,4 @@ class Trainer:
     def epochs_after(self, steps: int) -> float:
         """The epochs that so many steps make, in samples: the last batch of an epoch counts what it holds."""
         epoch, batch = divmod(steps, self.loader.steps_per_epoch)
-        samples = len(self.loader.split)
-        return epoch + min(batch * self.loader.batch_size, samples) / samples
+        return epoch + self.loader.share(batch)

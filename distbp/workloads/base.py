@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from distbp.data.split import Split
-from distbp.engines.base import Loss, Metrics
+from distbp.engines.base import Begin, Loss, Metrics, stateless
 
 Scores = Callable[[Any, Any], Tensor]
 """``scores(output, target)``: what the metrics must know of each example, (N, k)."""
@@ -27,7 +27,8 @@ class Workload:
     """Everything that a job trains. ``training`` may be augmented; ``splits`` are what is evaluated, by name.
 
     A metric that is no mean over the examples is made by ``summary``: of a mean (a perplexity), or of ``scores`` of
-    all examples, which are then gathered from the workers (the area under a curve).
+    all examples, which are then gathered from the workers (the area under a curve). A module that carries a state from
+    one segment of its samples to the next says with ``begin`` what that is before the first.
     """
 
     module: nn.Module
@@ -38,3 +39,5 @@ class Workload:
     scores: Scores | None = None
     summary: Summary = means_alone
     min_part: int = 1  # the fewest samples that a part may have (2 with batch norm)
+    begin: Begin = stateless
+    sample: Callable[[], str] = str  # something to read that the trained module makes: a text
