@@ -39,6 +39,9 @@ class Recurrent(nn.Module):
 
     @torch.no_grad()
     def initialise(self, generator: torch.Generator, spread: float) -> None:
-        """Every parameter is uniform in [-spread, spread] (Zaremba et al. 2014, section 4.1)."""
+        """Weights are uniform in [-spread, spread] (Zaremba et al. 2014, section 4.1), biases are 0."""
         for parameter in self.parameters():
-            parameter.uniform_(-spread, spread, generator=generator)
+            if parameter.dim() > 1:
+                parameter.uniform_(-spread, spread, generator=generator)
+            else:
+                parameter.zero_()
