@@ -1,6 +1,7 @@
 """The command line: ``distbp VERB key=value ...``, entered through Hydra, ended by one line and an exit code."""
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -21,7 +22,7 @@ from distbp.comm.watch import die_with_parent
 from distbp.comm.world import World, speaks
 from distbp.config import Loader, plain, search_path
 from distbp.data.sources import Listed, fetch, listing
-from distbp.errors import DistbpError, RequestError, nearest
+from distbp.errors import DistbpError, RequestError, StoppedError, nearest
 from distbp.output import write
 from distbp.refusal import MISSING
 from distbp.schema import Request, from_config
@@ -35,8 +36,11 @@ TOGETHER = {
     "bench race": "steps of several workers",
     "bench rows": "steps of several workers",
 }
-PLACEMENT = ("workers", "comm", "device", "threads", "run_dir", "resume", "resume_allow", "output", "bench")
-"""Keys that say where a job runs and from where: an evaluation does not take them over from the run."""
+PLACEMENT = (
+    "workers", "comm", "device", "threads", "run_dir", "resume", "resume_allow", "output", "bench", "data.cache",
+    "hydra",
+)  # fmt: skip
+"""Keys that say where a job runs and what it writes: an evaluation does not take them over from the run."""
 
 
 class Ended(BaseException):
@@ -123,8 +127,9 @@ def answer(argv: Sequence[str], world: World) -> int:
 
 
 def refuse(line: str, exit_code: int) -> int:
-    """Say what was wrong with the request in one line, or how the job failed."""
-    print("distbp: error:", " ".join(line.split()) if exit_code == RequestError.exit_code else line, file=sys.stderr)
+    """Say what was wrong with the request in one line, or how the job failed or was stopped."""
+    opening = StoppedError.opening if exit_code == StoppedError.exit_code else DistbpError.opening
+    print(opening, " ".join(line.split()) if exit_code == RequestError.exit_code else line, file=sys.stderr)
     return exit_code
 
 
@@ -168,7 +173,7 @@ def run(hydra: Hydra, arguments: Arguments, overrides: list[str], task: Task) ->
 
 def of_checkpoint(loader: Loader, overrides: list[str]) -> list[str]:
     """The overrides of the run whose checkpoint ``resume`` names, where ``overrides`` do not say otherwise."""
-    from distbp.training.checkpoint import overrides_of
+    from distbp.training.shelf import overrides_of
 
     given = {parsed.key: parsed.values for parsed in map(loader.word, overrides)}
     resume, run_dir = given.get("resume", (None,)), given.get("run_dir", (None,))
@@ -180,7 +185,7 @@ def of_checkpoint(loader: Loader, overrides: list[str]) -> list[str]:
     return [
         line
         for key, line in zip(keys, recorded, strict=True)
-        if key not in given and key.split(".")[0] not in PLACEMENT
+        if not {key, re.split("[./]", key)[0]} & {*given, *PLACEMENT}
     ]
 
 

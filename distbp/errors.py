@@ -1,6 +1,6 @@
-"""The two ways a job can end badly: the request was wrong, or the job failed while it ran.
+"""The ways a job can end early: the request was wrong, the job failed while it ran, or a signal stopped it.
 
-Both carry one line for the user. The exit code belongs to the class, so that every launcher answers alike.
+Each carries one line for the user. The exit code belongs to the class, so that every launcher answers alike.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,6 +14,17 @@ class DistbpError(Exception):
     """Base of the errors that end a job with one line and an exit code of their own."""
 
     exit_code = 1
+
+    opening = "distbp: error:"
+
+    @property
+    def line(self) -> str:
+        """What the user reads."""
+        return f"{self.opening} {self}"
+
+    def as_json(self) -> dict[str, Any]:
+        """The error's fields, for another process to raise it again."""
+        raise NotImplementedError
 
 
 class RequestError(DistbpError, ValueError):
@@ -57,6 +68,26 @@ class JobError(DistbpError, RuntimeError):
     def from_json(cls, fields: dict[str, Any]) -> "JobError":
         """The error whose ``as_json`` these fields are."""
         return cls(fields["cause"], rank=fields["rank"], step=fields["step"], phase=fields["phase"])
+
+
+class StoppedError(DistbpError):
+    """A signal stopped the job, which has saved itself if it could: exit code 143, as a shell says SIGTERM."""
+
+    exit_code = 128 + 15
+    opening = "distbp:"
+
+    def __init__(self, cause: str) -> None:
+        self.cause = cause
+        super().__init__(f"stopped {cause}")
+
+    def as_json(self) -> dict[str, Any]:
+        """The error's fields, for another process to raise it again."""
+        return {"cause": self.cause}
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> "StoppedError":
+        """The error whose ``as_json`` these fields are."""
+        return cls(fields["cause"])
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -3,13 +3,14 @@
 Every worker runs the same function with its own communicator; rank 0 alone writes and shows.
 """
 
+import math
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
 
-from distbp import run_directory
 from distbp.agreement import agreed, same_everywhere
 from distbp.comm.base import Communicator, Name
 from distbp.config import as_yaml, build
@@ -25,13 +26,17 @@ from distbp.output import write
 from distbp.record import Record, RunRecord, Silence, write_json
 from distbp.reduction.compression.choice import choices
 from distbp.result import conditions, outcome, peak_memory, sample_of, show
-from distbp.resumption import compatible, find_checkpoint
+from distbp.resumption import compatible, find_checkpoint, told
+from distbp.run_directory import RESULT, RunDirectory
 from distbp.schema import Request
-from distbp.training.checkpoint import Checkpoint
-from distbp.training.checkpoint import fill as fill_module
+from distbp.training.average import show as show_average
+from distbp.training.checkpoint import fill_module
+from distbp.training.clip import Clip
 from distbp.training.data_parallel import DataParallel
 from distbp.training.digest import digest
 from distbp.training.evaluation import evaluate as evaluate_split
+from distbp.training.groups import Groups
+from distbp.training.shelf import Found
 from distbp.training.trainer import Plan, Trainer
 from distbp.workloads.base import Workload
 
@@ -41,25 +46,30 @@ OWED_BYTES = 4  # what a part has not sent of a gradient; the sum owes as much
 
 def train(request: Request, comm: Communicator, console: Console) -> dict[str, Any]:
     """Train as the request says. Rank 0 returns what it wrote into ``result.json``; the others an empty result."""
-    agreed(comm, lambda: run_directory.check(request))
-    checkpoint = agreed(comm, lambda: find_checkpoint(request))
-    if comm.rank == 0 and request.resume:
-        console.print(f"resume: step {checkpoint.step if checkpoint else 0}", highlight=False)
+    directory = agreed(comm, lambda: RunDirectory(request) if comm.rank == 0 else None)
+    with directory or nullcontext():
+        return train_in(directory, request, comm, console)
+
+
+def train_in(directory: RunDirectory | None, request: Request, comm: Communicator, console: Console) -> dict[str, Any]:
+    """Train in the run's folder, which rank 0 has."""
+    found = agreed(comm, lambda: find_checkpoint(request))
+    checkpoint = found.checkpoint if found else None
     request = agreed(comm, lambda: compatible(request, checkpoint, size=comm.size))
+    for line in told(request, found) if request.resume and comm.rank == 0 else ():
+        console.print(line, highlight=False, soft_wrap=True)
     if request.threads != "auto":
         torch.set_num_threads(request.threads)  # a checkpoint's, perhaps
     workload = agreed(comm, lambda: build_workload(request, comm))
     split = agreed(comm, lambda: split_of(workload, request.evaluate.split))
     loader = loader_of(request, workload, comm)
-    run_dir = open_directory(request, workload, comm)
-    try:
-        parallel = agreed(comm, lambda: data_parallel(request, workload, loader, comm))
-    except RequestError:
-        if comm.rank == 0 and not request.resume:
-            run_directory.remove(run_dir)
-        raise
+    run_dir = write_configuration(directory, request, workload, comm)
+    parallel = agreed(comm, lambda: data_parallel(request, workload, loader, comm))
     alike = conditions(request, workload.module, comm)
-    same_everywhere(comm, alike | origins(request, workload, split, checkpoint))
+    same_everywhere(comm, alike | origins(request, workload, split, found))
+    if parallel.engine.tables and request.average.decay is not None:
+        raise RequestError("average.decay", request.average.decay, "null is allowed with tables that are marked sparse")
+    parallel.divide_update()
     optimizer, schedule = build(request.optimizer, parameters=parallel.updated), build(request.schedule)
     trainer = Trainer(
         workload,
@@ -71,23 +81,27 @@ def train(request: Request, comm: Communicator, console: Console) -> dict[str, A
         split=split,
         run_dir=run_dir,
     )
-    if checkpoint:
-        agreed(comm, lambda: trainer.resume(checkpoint))
+    if found:
+        agreed(comm, lambda: trainer.resume(found.checkpoint, found.path))
+    if comm.rank == 0 and request.lr_scaling != "none":
+        line = f"learning rate: {trainer.plan.lr:g}, for batch_size={request.batch_size}"
+        console.print(line, highlight=False)
     record = record_of(request, trainer, comm, console)
-    trainer.fit(record)
-    memory = peak_memory(comm)
+    with closing(record):
+        trainer.fit(record)
+        memory = peak_memory(comm)
     if not isinstance(record, RunRecord):
         return {}
-    record.close()
     result = {**alike, **outcome(trainer, record), "peak_memory_bytes": memory, "sample": sample_of(workload)}
-    if record.steps or not (run_dir / "result.json").exists():  # else all was done already, and told
-        write_json(run_dir / "result.json", result)
+    if record.steps or not (run_dir / RESULT).exists():  # else all was done already, and told
+        write_json(run_dir / RESULT, result)
     show(result, console)
     return result
 
 
-def origins(request: Request, workload: Workload, split: Split, checkpoint: Checkpoint | None) -> dict[str, Any]:
+def origins(request: Request, workload: Workload, split: Split, found: Found | None) -> dict[str, Any]:
     """What a run begins with besides its conditions: each worker may have read it from a disk of its own."""
+    checkpoint = found and found.checkpoint
     state = {**checkpoint.model, **checkpoint.optimizer} if checkpoint else {}
     return {
         "configuration": request.model_dump(mode="json"),
@@ -101,11 +115,12 @@ def evaluate(request: Request, comm: Communicator, _console: Console) -> dict[st
     """The loss and the metrics of a checkpoint on a split."""
     if request.resume is None:
         raise RequestError("resume", None, "evaluate needs the checkpoint: the path of a run or of a checkpoint")
-    checkpoint = agreed(comm, lambda: find_checkpoint(request))
+    found = agreed(comm, lambda: find_checkpoint(request))
     workload = agreed(comm, lambda: build_workload(request, comm))
     split = agreed(comm, lambda: split_of(workload, request.evaluate.split))
-    agreed(comm, lambda: fill(workload, checkpoint, request))
+    agreed(comm, lambda: fill(workload, found, request))
     metrics = evaluate_split(workload, split, comm, batch_size=request.batch_size, step=0)
+    assert metrics is not None, "who does not train leaves at once when asked to"
     if comm.rank == 0:
         write(
             "\n".join(f"{request.evaluate.split} {name} {value:.4f}" for name, value in metrics.items()), request.output
@@ -130,23 +145,29 @@ def split_of(workload: Workload, name: str) -> Split:
     return workload.splits[name]
 
 
-def fill(workload: Workload, checkpoint: Checkpoint | None, request: Request) -> None:
-    """The checkpoint's weights into the module."""
-    if checkpoint is None:
+def fill(workload: Workload, found: Found | None, request: Request) -> None:
+    """The checkpoint's weights, or their averages where it has them, into the module."""
+    if found is None:
         raise RequestError("resume", request.resume, "there is no checkpoint yet")
-    fill_module(workload.module, checkpoint)
+    fill_module(workload.module, found.checkpoint)
+    show_average(workload.module, found.checkpoint.optimizer)
 
 
-def open_directory(request: Request, workload: Workload, comm: Communicator) -> Path:
-    """The run's folder with its configuration, made by rank 0, where its checkpoints will fit. Collective."""
+def write_configuration(
+    directory: RunDirectory | None, request: Request, workload: Workload, comm: Communicator
+) -> Path:
+    """The run's folder, where rank 0 has written the configuration, if its checkpoints will fit. Collective."""
     parameters = sum(parameter.numel() for parameter in workload.module.parameters())
     each = OPTIMIZER_BYTES + (OWED_BYTES * (int(request.shards) + 1) if request.reduction.compression != "none" else 0)
     needed = each * parameters * (request.checkpoint.keep + 1)
 
-    def make() -> str | None:
-        return str(run_directory.create(request, as_yaml(request), needed_bytes=needed)) if comm.rank == 0 else None
+    def write() -> str | None:
+        if directory is None:
+            return None
+        directory.write(as_yaml(request), needed_bytes=needed)
+        return str(directory.path)
 
-    return Path(comm.broadcast_json(agreed(comm, make), name=Name(0, "start")))
+    return Path(comm.broadcast_json(agreed(comm, write), name=Name(0, "start")))
 
 
 def loader_of(request: Request, workload: Workload, comm: Communicator) -> Loader:
@@ -182,6 +203,7 @@ def data_parallel(request: Request, workload: Workload, loader: Loader, comm: Co
         begin=workload.begin,
         seed=request.seed,
         guard_every=request.guards.every,
+        groups=Groups(request.groups.decay, request.groups.rates or {}),
     )
     parallel.prepare(loader.example())
     return parallel
@@ -192,13 +214,23 @@ def plan_of(request: Request) -> Plan:
     return Plan(
         epochs=request.epochs,
         steps=request.steps,
-        lr=request.optimizer["lr"],
+        lr=scaled_rate(request),
         batch_size=request.batch_size,
         evaluate_every=request.evaluate.every,
         checkpoint_every=request.checkpoint.every,
         keep=request.checkpoint.keep,
+        average=request.average.decay,
+        nonfinite=request.guards.nonfinite,
+        clip=Clip(norm=request.clip.norm, value=request.clip.value),
         config=request.model_dump(mode="json") | {"threads": torch.get_num_threads()},
     )
+
+
+def scaled_rate(request: Request) -> float:
+    """``optimizer.lr`` as ``lr_scaling`` lets it grow with the batch (Goyal et al. 2017: linearly)."""
+    ratio = request.batch_size / request.lr_batch_size
+    factor = {"none": 1.0, "linear": ratio, "sqrt": math.sqrt(ratio)}[request.lr_scaling]
+    return float(request.optimizer["lr"]) * factor
 
 
 def record_of(request: Request, trainer: Trainer, comm: Communicator, console: Console) -> Record:

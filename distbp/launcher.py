@@ -32,6 +32,7 @@ LEASH = [] if sys.platform != "linux" else [
 """Before a command: has the kernel end it when its parent dies (PR_SET_PDEATHSIG, SIGTERM), from its first moment."""
 WORKER_BYTES = 400 * 2**20  # of a process that has loaded torch and MPI and trains something small
 GRACE = 3.0  # s that mpirun has to end its workers
+LAST_WORD = 10.0  # s that the workers have to save and end when they are told to stop
 
 
 def run(verb: str, request: Request, world: World) -> dict[str, Any]:
@@ -104,7 +105,7 @@ def start(verb: str, request: Request) -> dict[str, Any]:
             "-m",
             "distbp.worker",
         ]
-        exit_code = supervise(command, children(job), hush=verdict.path.exists)
+        exit_code = supervise(command, children(job), told=verdict.path.exists)
         if not verdict.arrives(within=GRACE if exit_code else 0.0):
             cause = f"mpirun ended with exit code {exit_code} before the job was done"
             raise JobError(cause, rank=0, step=0, phase="start")
@@ -129,27 +130,32 @@ def find_mpirun(workers: int) -> str:
     return found
 
 
-def supervise(command: Sequence[str], environment: Mapping[str, str], *, hush: Callable[[], bool]) -> int:
-    """Run mpirun to its end and return its exit code. What stops this process stops mpirun and its workers.
+def supervise(command: Sequence[str], environment: Mapping[str, str], *, told: Callable[[], bool]) -> int:
+    """Run mpirun to its end and return its exit code. What stops this process stops the workers, which may save first.
 
-    Its own remarks on how its processes ended are left out once ``hush()``, for the workers have said it better.
+    mpirun passes SIGUSR1 on; of SIGTERM it would make an end at once, and has a process group of its own, where one for
+    all does not reach it. Its own remarks on how its processes ended are left out where the job was stopped, or once
+    ``told()``, for the workers have said it better.
     """
     process = subprocess.Popen(
-        [*LEASH, *command], env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        [*LEASH, *command],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        process_group=0,
     )
     assert process.stderr
-    relay = threading.Thread(target=pass_on, args=(process.stderr, hush), daemon=True)
-    relay.start()
     stopped: list[int] = []
-    last_word = threading.Timer(GRACE, process.kill)
+    relay = threading.Thread(target=pass_on, args=(process.stderr, lambda: bool(stopped) or told()), daemon=True)
+    relay.start()
+    last_word = threading.Timer(LAST_WORD, process.kill)
 
     def stop(number: int, _frame: object) -> None:
-        if stopped:
-            process.kill()
-            return
+        if not stopped:
+            last_word.start()
         stopped.append(number)
-        process.terminate()
-        last_word.start()
+        process.send_signal(signal.SIGUSR1 if number == signal.SIGTERM else signal.SIGTERM)
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
@@ -159,7 +165,7 @@ def supervise(command: Sequence[str], environment: Mapping[str, str], *, hush: C
         for number, handler in before.items():
             signal.signal(number, handler)
     relay.join(GRACE)
-    if stopped:
+    if stopped and (signal.SIGINT in stopped or not told()):
         raise SystemExit(128 + stopped[0])
     return exit_code
 

@@ -4,6 +4,7 @@ Rank 0 records; the other ranks have a record that is silent.
 """
 
 import json
+import os
 import statistics
 from abc import ABC, abstractmethod
 from collections import deque
@@ -13,6 +14,8 @@ from typing import Any
 
 from distbp.data.loader import Batch
 from distbp.display import Display
+from distbp.durable import replace
+from distbp.errors import JobError
 
 PHASES = ("data", "compute", "reduce", "update")
 WARM_UP = 5  # steps that do not count for the medians
@@ -23,25 +26,31 @@ class Record(ABC):
     """What a trainer reports to."""
 
     @abstractmethod
-    def step(
-        self, batch: Batch, *, loss: float, lr: float, compression_error: float, milliseconds: Mapping[str, float]
-    ) -> None:
-        """A step is done; ``milliseconds`` are those of its phases on this worker.
+    def step(self, batch: Batch, figures: Mapping[str, float], milliseconds: Mapping[str, float]) -> None:
+        """A step is done; ``figures`` are its loss, its rate and more, ``milliseconds`` its phases on this worker."""
 
-        ``compression_error`` is the norm of what the sum of its gradients left out, relative to that of what was due.
-        """
+    @abstractmethod
+    def skipped(self, step: int, cause: str) -> None:
+        """A step has changed nothing, because its gradients were not numbers; it made ``step`` steps in all."""
 
     @abstractmethod
     def evaluation(self, step: int, metrics: Mapping[str, float]) -> None:
         """An evaluation after ``step`` steps is done."""
 
+    def commit(self) -> None:  # noqa: B027 - most write nothing down
+        """Have the disk hold what has been recorded: a checkpoint of this moment is about to be saved."""
+
+    def close(self) -> None:  # noqa: B027 - most show nothing
+        """The run is over, or stopped."""
+
 
 class Silence(Record):
     """The record of the ranks that do not record."""
 
-    def step(
-        self, batch: Batch, *, loss: float, lr: float, compression_error: float, milliseconds: Mapping[str, float]
-    ) -> None:
+    def step(self, batch: Batch, figures: Mapping[str, float], milliseconds: Mapping[str, float]) -> None:
+        """Nothing."""
+
+    def skipped(self, step: int, cause: str) -> None:
         """Nothing."""
 
     def evaluation(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -55,15 +64,12 @@ class RunRecord(Record):
         self.display = display
         self.every = every
         self.steps = 0
-        self.loss: float | None = None
         self._times: deque[dict[str, float]] = deque(maxlen=WINDOW)
         self._rates: deque[float] = deque(maxlen=WINDOW)
         self._file = run_dir / "metrics.jsonl"
-        keep_until(self._file, first)
+        self.loss = keep_until(self._file, first)
 
-    def step(
-        self, batch: Batch, *, loss: float, lr: float, compression_error: float, milliseconds: Mapping[str, float]
-    ) -> None:
+    def step(self, batch: Batch, figures: Mapping[str, float], milliseconds: Mapping[str, float]) -> None:
         """Count the step; write it down and show it if its turn has come."""
         times = {phase: milliseconds.get(phase, 0.0) for phase in PHASES}
         total = max(sum(times.values()), 1e-9)
@@ -71,7 +77,7 @@ class RunRecord(Record):
         self._times.append(times)
         self._rates.append(rate)
         self.steps += 1
-        self.loss = loss
+        self.loss = figures["loss"]
         position = batch.step + 1
         if position % self.every == 0:
             self._write(
@@ -79,17 +85,20 @@ class RunRecord(Record):
                     "step": position,
                     "epoch": batch.epoch,
                     "samples": batch.samples,
-                    "loss": loss,
-                    "lr": lr,
-                    "compression_error": compression_error,
+                    **figures,
                     "samples_per_second": rate,
                     "step_ms": times,
                 }
             )
         if self.display.due:
             shares = "  ".join(f"{phase} {times[phase] / total:.0%}" for phase in PHASES)
-            figures = f"loss {loss:.4f}  lr {lr:.2e}  {rate:,.0f} samples/s  {shares}"
-            self.display.show(position, batch.epoch + 1, figures)
+            told = f"loss {figures['loss']:.4f}  lr {figures['lr']:.2e}  {rate:,.0f} samples/s  {shares}"
+            self.display.show(position, batch.epoch + 1, told)
+
+    def skipped(self, step: int, cause: str) -> None:
+        """Write it down, and say it."""
+        self._write({"step": step, "skipped": cause})
+        self.display.say(f"skipped: {cause}")
 
     def evaluation(self, step: int, metrics: Mapping[str, float]) -> None:
         """Write an evaluation down, and show it."""
@@ -97,8 +106,13 @@ class RunRecord(Record):
         figures = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
         self.display.say(f"after step {step}: {figures}")
 
+    def commit(self) -> None:
+        """Have the disk hold the lines: a run that goes on from the checkpoint adds to them."""
+        with self._file.open("a") as file:
+            os.fsync(file.fileno())
+
     def close(self) -> None:
-        """The run is over."""
+        """The run is over, or stopped."""
         self.display.close()
 
     def timing(self) -> dict[str, Any]:
@@ -112,27 +126,38 @@ class RunRecord(Record):
         }
 
     def _write(self, line: Mapping[str, Any]) -> None:
-        with self._file.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        try:
+            with self._file.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            cause = f"{self._file} cannot be written ({error.strerror}); the checkpoints are whole"
+            raise JobError(cause, rank=0, step=line["step"], phase="record") from error
 
 
-def keep_until(path: Path, step: int) -> None:
-    """Drop from ``metrics.jsonl`` what was written after ``step`` steps, and half a line at the end."""
-    if path.exists():
-        kept = [line for line in path.read_text().splitlines() if written_by(line, step)]
-        path.write_text("".join(line + "\n" for line in kept))
+def keep_until(path: Path, step: int) -> float | None:
+    """Drop from ``metrics.jsonl`` what a run that goes on after ``step`` steps will write; the loss of the last one.
+
+    That is what was written later, an evaluation at this step, and half a line at the end.
+    """
+    if not path.exists():
+        return None
+    lines = path.read_text(errors="replace").splitlines(keepends=True)
+    kept = [line for line in lines if written_before(line, step)]
+    if len(kept) < len(lines):
+        replace(path, "".join(kept))
+    last = json.loads(kept[-1]) if kept else {"step": 0}
+    return last["loss"] if last["step"] == step > 0 else None
 
 
-def written_by(line: str, step: int) -> bool:
-    """Whether ``line`` is whole and tells of one of the first ``step`` steps."""
+def written_before(line: str, step: int) -> bool:
+    """Whether ``line`` is whole and tells of one of the first ``step`` steps, or of an evaluation before their end."""
     try:
-        return bool(json.loads(line)["step"] <= step)
+        told = json.loads(line)
+        return line.endswith("\n") and bool(told["step"] < step or (told["step"] == step and "loss" in told))
     except (ValueError, KeyError, TypeError):
         return False
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """``value`` as JSON in place of what was at ``path``, never half."""
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
-    temporary.replace(path)
+    replace(path, json.dumps(value, indent=2, allow_nan=False) + "\n")

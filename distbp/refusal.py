@@ -78,7 +78,7 @@ def allowed(schema: Mapping[str, Any]) -> str:
         "boolean": "true or false",
         "null": "null",
         "array": _items(schema),
-        "object": f"one of its keys ({', '.join(schema.get('properties', ['key']))}) with a value",
+        "object": _keys(schema),
     }
     return phrases.get(schema.get("type", ""), "a value")
 
@@ -103,6 +103,12 @@ def _items(schema: Mapping[str, Any]) -> str:
     if "prefixItems" in schema:
         return "a list of " + ", ".join(map(allowed, schema["prefixItems"]))
     return "a list, each item " + allowed(schema["items"]) if schema.get("items") else "a list"
+
+
+def _keys(schema: Mapping[str, Any]) -> str:
+    if isinstance(schema.get("additionalProperties"), Mapping):
+        return f"a name with {allowed(schema['additionalProperties'])} for each"
+    return f"one of its keys ({', '.join(schema.get('properties', ['key']))}) with a value"
 
 
 def _holds_boolean(value: Any) -> bool:

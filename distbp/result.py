@@ -2,6 +2,7 @@
 
 import platform
 import resource
+import statistics
 import sys
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -19,6 +20,7 @@ from distbp.schema import Request
 from distbp.training.digest import digest
 from distbp.training.evaluation import evaluating
 from distbp.training.trainer import Trainer
+from distbp.training.writer import Writer
 from distbp.workloads.base import Workload
 
 LIBRARIES = ("torch", "numpy", "mpi4py", "hydra-core")
@@ -61,6 +63,7 @@ def outcome(trainer: Trainer, record: RunRecord) -> dict[str, Any]:
         "split_loss": metrics.pop("loss"),
         "metrics": metrics,
         **record.timing(),
+        "checkpoints": checkpoints(trainer.writer),
         "weights_sha256": digest(trainer.workload.module.state_dict()),
         "run_dir": str(trainer.run_dir),
     }
@@ -71,6 +74,13 @@ def sample_of(workload: Workload) -> str:
     """What the module makes to be read, as it is now."""
     with evaluating(workload.module):
         return workload.sample()
+
+
+def checkpoints(writer: Writer) -> dict[str, Any]:
+    """How many were saved; milliseconds for which training waited for one, and in which one was written (medians)."""
+    times = {"stall_ms": writer.stalls, "write_ms": writer.writes}
+    medians = {name: 1e3 * statistics.median(seconds) if seconds else 0.0 for name, seconds in times.items()}
+    return {"saved": len(writer.writes), **medians}
 
 
 def device_name(device: torch.device) -> str:
@@ -99,10 +109,17 @@ def show(result: Mapping[str, Any], console: Console) -> None:
     for name, value in result["metrics"].items():
         table.add_row(f"{result['split']} {name}", f"{value:.4f}")
     table.add_row("samples/s", f"{result['samples_per_second']:,.0f}")
+    if result["checkpoints"]["saved"]:
+        table.add_row("checkpoints", saves(**result["checkpoints"]))
     table.add_row("run", result["run_dir"])
     console.print(table)
     if result["sample"]:
         console.print(result["sample"], highlight=False, markup=False)
+
+
+def saves(*, saved: int, stall_ms: float, write_ms: float) -> str:
+    """``12, each written in 80.1 ms, while training waited 0.9 ms``."""
+    return f"{saved}, each written in {write_ms:,.1f} ms, while training waited {stall_ms:,.1f} ms"
 
 
 def workers(result: Mapping[str, Any]) -> str:

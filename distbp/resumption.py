@@ -1,34 +1,42 @@
 """Going on from a checkpoint: which one, and whether what is asked for now is what was asked for then."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from distbp.errors import RequestError
 from distbp.schema import Request, leaves
-from distbp.training.checkpoint import Checkpoint, find, load, saved
+from distbp.training.checkpoint import Checkpoint
+from distbp.training.shelf import Found, newest_good
 
 FREE = (
     "workers", "comm", "device", "threads", "run_dir", "log", "checkpoint", "epochs", "steps", "engine", "evaluate",
     "resume", "resume_allow", "overrides", "output", "data.cache", "bench", "guards",
 )  # fmt: skip
-"""Keys that may change between a run and its continuation. Where ``engine``, ``device``, ``threads`` or ``epochs`` do,
-the bits do, too."""
+"""Keys that may change between a run and its continuation."""
+
+OF_BITS = ("engine", "device", "threads", "epochs")
+"""Those of them with which the bits change, too."""
 
 
-def find_checkpoint(request: Request) -> Checkpoint | None:
+def find_checkpoint(request: Request) -> Found | None:
     """The checkpoint that ``resume`` asks for, loaded and verified; None where there is none to go on from yet."""
     if request.resume is None:
         return None
-    run_dir = Path(request.run_dir) if request.run_dir else None
-    if request.resume != "latest" or run_dir is None:
-        path = find(request.resume, run_dir)
-        return load(path) if path else None
-    for path in reversed(saved(run_dir / "checkpoints")):
-        with suppress(RequestError):  # damaged: the one before it is the newest good one
-            return load(path)
-    return None
+    return newest_good(request.resume, Path(request.run_dir) if request.run_dir else None)
+
+
+def told(request: Request, found: Found | None) -> Iterator[str]:
+    """What the user is told: where the run goes on, and why not from a newer checkpoint or with the same bits."""
+    if found is None:
+        yield f"resume: there is no checkpoint in {request.run_dir} yet: from step 0"
+        return
+    yield from (f"resume: passed over, {error}" for error in found.refused)
+    yield f"resume: step {found.checkpoint.step}, from {found.path}"
+    free = [key for key in FREE if key not in OF_BITS]
+    changed = changes(found.checkpoint.config, request.model_dump(mode="json"), allowed=free)
+    if listing := ", ".join(changed):
+        yield f"resume: {listing}: the bits are not those of a run without a break"
 
 
 def compatible(request: Request, checkpoint: Checkpoint | None, *, size: int) -> Request:
@@ -43,19 +51,34 @@ def compatible(request: Request, checkpoint: Checkpoint | None, *, size: int) ->
         threads = checkpoint.config["threads"]
     request = request.model_copy(update={"shards": shards, "threads": threads})
     if checkpoint:
-        changed = list(changes(checkpoint.config, request.model_dump(mode="json"), allowed=request.resume_allow))
-        if changed:
-            listing = ", ".join(changed)
-            keys = ",".join(change.split("=")[0] for change in changed)
-            how = f"the run was another: {listing}; or add resume_allow=[{keys}]"
-            raise RequestError("resume", request.resume, how)
+        refuse_changed(request, checkpoint)
+        refuse_past(request, checkpoint)
     return request
 
 
-def changes(before: Mapping[str, Any], now: Mapping[str, Any], *, allowed: tuple[str, ...]) -> Iterator[str]:
-    """``key=value (it was value)`` for each key that differs and may not."""
+def refuse_changed(request: Request, checkpoint: Checkpoint) -> None:
+    """RequestError that lists the keys that differ and may not."""
+    now = request.model_dump(mode="json")
+    changed = list(changes(checkpoint.config, now, allowed=(*FREE, *request.resume_allow)))
+    if changed:
+        keys = ",".join(change.split("=")[0] for change in changed)
+        how = f"the run was another: {', '.join(changed)}; or add resume_allow=[{keys}]"
+        raise RequestError("resume", request.resume, how)
+
+
+def refuse_past(request: Request, checkpoint: Checkpoint) -> None:
+    """RequestError where fewer steps or epochs are asked for than are done."""
+    if request.steps is not None and request.steps < checkpoint.step:
+        raise RequestError("steps", request.steps, f"{checkpoint.step} or more: as many are done")
+    begun = checkpoint.epoch + (checkpoint.batch > 0)
+    if request.epochs < begun:
+        raise RequestError("epochs", request.epochs, f"{begun} or more: as many have begun")
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any], *, allowed: Collection[str]) -> Iterator[str]:
+    """``key=value (it was value)`` for each key that differs and is not ``allowed``, nor is what it belongs to."""
     old, new = dict(leaves(before)), dict(leaves(now))
     for key in sorted(old.keys() | new.keys()):
         parents = {key.rsplit(".", n)[0] for n in range(key.count(".") + 1)}
-        if old.get(key) != new.get(key) and not parents & {*FREE, *allowed}:
+        if old.get(key) != new.get(key) and not parents & {*allowed}:
             yield f"{key}={new.get(key)} (it was {old.get(key)})"

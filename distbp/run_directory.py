@@ -1,4 +1,4 @@
-"""The folder of one run: config.yaml, metrics.jsonl, result.json, checkpoints/."""
+"""The folder of one run: config.yaml, metrics.jsonl, result.json, checkpoints/; and the job that has it."""
 
 import errno
 import os
@@ -6,58 +6,113 @@ import shutil
 import time
 from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
 
+from distbp.durable import replace
 from distbp.errors import RequestError
+from distbp.run_lock import LOCK, RunLock
 from distbp.schema import Request
+from distbp.training.shelf import saved, tidy
 
-CONFIG = "config.yaml"
+CONFIG, METRICS, RESULT, CHECKPOINTS = "config.yaml", "metrics.jsonl", "result.json", "checkpoints"
 SPARE_BYTES = 2**20  # for everything but the checkpoints
 
 
-def check(request: Request) -> None:
-    """RequestError if the folder holds a run that is not resumed, or if it will not be possible to write there."""
-    run_dir = Path(request.run_dir or "runs")
-    if request.run_dir and (run_dir / CONFIG).exists() and not request.resume:
-        raise RequestError("run_dir", run_dir, "a folder that holds no run is allowed; or add resume=latest")
+class RunDirectory:
+    """The folder that a request gives, or a new one, which this job has for itself until it closes it.
+
+    RequestError if another job has it, if it holds a run that is not resumed, or if nothing can be written there. A
+    request that is refused, within, takes back what it made.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self.path = Path(request.run_dir or "runs")
+        self._made: list[Path] = []
+        self._fresh = False
+        self._lock: RunLock | None = None
+        try:
+            self._take(request)
+        except OSError as error:
+            self._take_back()
+            what = f"a folder that can be written is needed ({error.strerror})"
+            raise RequestError("run_dir", self.path, what) from error
+        except RequestError:
+            self._take_back()
+            raise
+
+    def _take(self, request: Request) -> None:
+        refuse_unwritable(self.path)
+        self.path, self._made = made(request)
+        for name in (CONFIG, METRICS, RESULT, CHECKPOINTS, LOCK):
+            if (self.path / name).is_symlink():
+                raise RequestError("run_dir", self.path, f"{name} in it is a link, which would be written through")
+        self._lock = RunLock(self.path)
+        holds_run = (self.path / CONFIG).exists() or saved(self.path / CHECKPOINTS)
+        if holds_run and not request.resume:
+            raise RequestError("run_dir", self.path, "a folder that holds no run is allowed; or add resume=latest")
+        self._fresh = not holds_run
+        tidy(self.path / CHECKPOINTS)
+
+    def write(self, config: str, *, needed_bytes: int) -> None:
+        """Write the configuration there. RequestError if that fails, or checkpoints will not fit."""
+        free = shutil.disk_usage(self.path).free
+        if free < needed_bytes + SPARE_BYTES:
+            needed, there = (f"{number / 2**20:,.1f} MiB" for number in (needed_bytes + SPARE_BYTES, free))
+            raise RequestError("run_dir", self.path, f"{needed} of space are needed for checkpoints, {there} are free")
+        try:
+            replace(self.path / CONFIG, config)
+        except OSError as error:
+            what = f"a folder that can be written is needed ({error.strerror})"
+            raise RequestError("run_dir", self.path, what) from error
+
+    def __enter__(self) -> "RunDirectory":
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: TracebackType | None) -> None:
+        if isinstance(error, RequestError):
+            self._take_back()
+        elif self._lock:
+            self._lock.close()
+
+    def _take_back(self) -> None:
+        if self._fresh or self._made:
+            (self.path / CONFIG).unlink(missing_ok=True)
+            if self._lock:
+                self._lock.remove()
+        if self._lock:
+            self._lock.close()
+        with suppress(OSError):  # it holds something of the user's
+            for folder in self._made:
+                folder.rmdir()
+
+
+def refuse_unwritable(run_dir: Path) -> None:
+    """RequestError if it will not be possible to write there."""
     there = next(folder for folder in (run_dir, *run_dir.absolute().parents) if folder.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         raise RequestError("run_dir", run_dir, f"a folder that can be written is needed, and {there} is none")
 
 
-def create(request: Request, config: str, *, needed_bytes: int) -> Path:
-    """Make the folder and write the configuration there. RequestError if that fails, or checkpoints will not fit."""
-    run_dir = Path(request.run_dir or "runs")
-    try:
-        run_dir = made(request)
-        free = shutil.disk_usage(run_dir).free
-        if free < needed_bytes + SPARE_BYTES:
-            needed, there = (f"{number / 2**20:,.1f} MiB" for number in (needed_bytes + SPARE_BYTES, free))
-            raise RequestError("run_dir", run_dir, f"{needed} of space are needed for checkpoints, {there} are free")
-        with (run_dir / CONFIG).open("w" if request.resume else "x") as file:
-            file.write(config)
-    except FileExistsError as error:  # another job was quicker
-        raise RequestError("run_dir", run_dir, "a folder that holds no run is allowed; or add resume=latest") from error
-    except OSError as error:
-        raise RequestError("run_dir", run_dir, f"a folder that can be written is needed ({error.strerror})") from error
-    return run_dir
+def made(request: Request) -> tuple[Path, list[Path]]:
+    """The folder that the request gives, or a new one; and those that had to be made for it, the innermost first.
 
-
-def remove(run_dir: Path) -> None:
-    """Take back what ``create`` made, for a run that was refused before it began."""
-    (run_dir / CONFIG).unlink()
-    with suppress(OSError):  # the folder was there before, and holds something of the user's
-        run_dir.rmdir()
-
-
-def made(request: Request) -> Path:
-    """The folder that the request gives, or a new one: ``runs/<workload>/<time>``, numbered if another has that."""
+    A new one is ``runs/<workload>/<time>``, numbered if another has that.
+    """
     if request.run_dir:
-        Path(request.run_dir).mkdir(parents=True, exist_ok=True)
-        return Path(request.run_dir)
+        path = Path(request.run_dir)
+        missing = missing_of(path)
+        path.mkdir(parents=True, exist_ok=True)
+        return path, missing
     now = Path("runs") / str(request.workload["name"]) / time.strftime("%Y-%m-%d_%H-%M-%S")
+    missing = missing_of(now.parent)
     now.parent.mkdir(parents=True, exist_ok=True)
-    for name in (now, *(now.with_name(f"{now.name}-{number}") for number in range(2, 1000))):
+    for path in (now, *(now.with_name(f"{now.name}-{number}") for number in range(2, 1000))):
         with suppress(FileExistsError):
-            name.mkdir()
-            return name
+            path.mkdir()
+            return path, [path, *missing]
     raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
+
+
+def missing_of(path: Path) -> list[Path]:
+    """The folders on the way to ``path`` that are not there, the innermost first."""
+    return [folder for folder in (path, *path.parents) if not folder.exists()]

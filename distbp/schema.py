@@ -3,115 +3,33 @@
 ``conf/`` gives the keys their defaults and meanings. They have no default here: a key that is deleted is missed.
 """
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
 from distbp import constructor
 from distbp.bench.names import MODELS
 from distbp.errors import RequestError, nearest
 from distbp.refusal import MISSING, allowed, check, misfit, nearest_key, schema_of, shown, unknown
-
-NAME_BYTES = 255  # the longest name of a file that file systems take
-
-
-def _expanded(path: str) -> str:
-    try:
-        expanded = Path(path).expanduser()
-    except RuntimeError as error:  # ~nobody
-        raise ValueError(str(error)) from None
-    if "\0" in path or any(len(os.fsencode(name)) > NAME_BYTES for name in expanded.parts):
-        raise ValueError("no file can have this name")
-    return str(expanded)
-
-
-Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
-Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
-Seconds = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
-Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
-Rounds = Annotated[int, Field(ge=2, le=2**31 - 1)]  # a spread needs two
-Rows = Annotated[int, Field(ge=10_000, le=2**31 - 1)]
-SumBytes = Annotated[int, Field(ge=4096, le=2**31 - 1)]
-No = Annotated[Literal[False], Field(json_schema_extra={"const": "false"})]  # as it is typed
-PathText = Annotated[str, Field(min_length=1, json_schema_extra={"format": "path"}), AfterValidator(_expanded)]
-
-
-class Section(BaseModel):
-    """Keys that belong together. It cannot be changed; a changed copy is made by ``model_copy(update=...)``."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Engine(Section):
-    """How a worker computes its gradients."""
-
-    name: Literal["manual", "autograd"]
-    fallback: Literal["none", "autograd"] = "none"  # a setting of the manual engine alone
-
-
-class Comm(Section):
-    """What the workers speak through."""
-
-    name: Literal["auto", "local", "mpi", "torch"]
-    timeout: Seconds
-    ranks_per_node: Count | None
-
-
-class Reduction(Section):
-    """How gradients are summed."""
-
-    name: Literal["ordered", "library"]
-    bucket_bytes: Count
-    compression: Literal["none", "bf16", "fp16", "int8", "powersgd", "topk"]
-    rank: Count
-    fraction: Share
-
-
-class Data(Section):
-    """Where samples come from."""
-
-    path: PathText | None
-    cache: PathText
-
-
-class Checkpoint(Section):
-    """When the state of a run is saved."""
-
-    every: Count | None
-    keep: Count
-
-
-class Evaluate(Section):
-    """When and on what a run is evaluated."""
-
-    every: Literal["never"] | Count
-    split: str
-
-
-class Guards(Section):
-    """When the workers compare their weights."""
-
-    every: Count | None
-
-
-class Log(Section):
-    """What a run writes down."""
-
-    every: Count
-
-
-class Bench(Section):
-    """What ``distbp bench`` measures, and how often."""
-
-    models: Literal["all"] | tuple[str, ...]
-    rounds: Rounds
-    largest: SumBytes
-    tallest: Rows
-    compile: Literal["auto"] | No
+from distbp.sections import (
+    Averaged,
+    Bench,
+    Checkpoint,
+    Clip,
+    Comm,
+    Count,
+    Data,
+    Engine,
+    Evaluate,
+    Guards,
+    Log,
+    ParameterGroups,
+    PathText,
+    Reduction,
+    Section,
+    Seed,
+)
 
 
 class Request(Section):
@@ -126,6 +44,8 @@ class Request(Section):
     epochs: Count
     steps: Count | None
     seed: Seed
+    lr_scaling: Literal["none", "linear", "sqrt"]
+    lr_batch_size: Count
     precision: Literal["fp32"]
     device: Literal["auto", "cpu", "cuda"]
     threads: Literal["auto"] | Count
@@ -137,6 +57,9 @@ class Request(Section):
     resume_allow: tuple[str, ...]
     evaluate: Evaluate
     guards: Guards
+    clip: Clip
+    groups: ParameterGroups
+    average: Averaged
     log: Log
     bench: Bench
     output: PathText | None
@@ -219,6 +142,8 @@ def _check_together(request: Request, known: list[str]) -> None:
         raise RequestError("engine.fallback", request.engine.fallback, "only engine=manual has one")
     if request.reduction.name == "library" and request.reduction.compression != "none":
         raise RequestError("reduction.compression", request.reduction.compression, "only reduction=ordered has one")
+    if request.guards.nonfinite == "skip" and request.reduction.compression != "none":
+        raise RequestError("guards.nonfinite", "skip", "stop is allowed with reduction.compression, which remembers")
     if request.resume == "latest" and request.run_dir is None:
         raise RequestError("resume", "latest", "run_dir=PATH is needed with it, to say of which run")
     if request.resume_allow and request.resume is None:

@@ -2,10 +2,17 @@
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from distbp.errors import JobError, RequestError
+from distbp.errors import DistbpError, JobError, RequestError, StoppedError
+
+ERRORS: Mapping[str, type[RequestError | JobError | StoppedError]] = {
+    "request": RequestError,
+    "job": JobError,
+    "stopped": StoppedError,
+}
 
 
 class Verdict:
@@ -14,8 +21,12 @@ class Verdict:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    def refuse(self, error: DistbpError) -> None:
+        """The error that ended the job."""
+        self.write(next(kind for kind, cause in ERRORS.items() if isinstance(error, cause)), error.as_json())
+
     def write(self, kind: str, value: Any) -> None:
-        """``kind`` is "result", "request" or "job"; whole or not at all."""
+        """``kind`` is "result", or the kind of an error; whole or not at all."""
         temporary = self.path.with_suffix(".new")
         temporary.write_text(json.dumps({"kind": kind, "value": value}))
         temporary.replace(self.path)
@@ -30,9 +41,7 @@ class Verdict:
     def read(self) -> dict[str, Any]:
         """The result. Raises the error that ended the job, or FileNotFoundError if nobody wrote."""
         verdict = json.loads(self.path.read_text())
-        if verdict["kind"] == "request":
-            raise RequestError.from_json(verdict["value"])
-        if verdict["kind"] == "job":
-            raise JobError.from_json(verdict["value"])
+        if verdict["kind"] in ERRORS:
+            raise ERRORS[verdict["kind"]].from_json(verdict["value"])
         result: dict[str, Any] = verdict["value"]
         return result

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -15,9 +16,9 @@ from distbp.comm.channel import Channel, channel
 from distbp.comm.connect import join
 from distbp.comm.cores import threads
 from distbp.comm.guard import failure, guard
-from distbp.comm.watch import Say, die_with_parent
+from distbp.comm.watch import Say, Watch, die_with_parent
 from distbp.comm.world import World
-from distbp.errors import JobError, RequestError
+from distbp.errors import DistbpError, JobError, RequestError, StoppedError
 from distbp.schema import Request
 from distbp.verbs import VERBS
 from distbp.verdict import Verdict
@@ -51,7 +52,7 @@ def dismiss(world: World, exit_code: int) -> None:
 
 
 def work(verb: str, request: Request, world: World, console: Console, say: Say) -> dict[str, Any]:
-    """This worker's share of one job. Raises RequestError on all workers alike; any other failure ends the process."""
+    """This worker's share of one job. Raises RequestError on all workers alike; what else ends it ends the process."""
     if request.workers not in (None, world.size):
         raise RequestError("workers", request.workers, f"{world.size} is allowed: {world.launcher} started as many")
     if request.comm.ranks_per_node:
@@ -60,21 +61,27 @@ def work(verb: str, request: Request, world: World, console: Console, say: Say) 
     comm = join(world, link, kind=request.comm.name, device=request.device, timeout=request.comm.timeout)
     number = None if request.threads == "auto" else request.threads
     torch.set_num_threads(threads(number, world, shards_given=request.shards != "auto"))
-    within = explained(comm) if world.launcher == "none" else watched(comm, link, request.comm.timeout, say)
+    within = alone(comm, say) if world.launcher == "none" else watched(comm, link, request.comm.timeout, say)
     with closing(comm), within:
         return VERBS[verb](request, comm, console)
 
 
 @contextmanager
-def explained(comm: Communicator) -> Iterator[None]:
+def alone(comm: Communicator, say: Say) -> Iterator[None]:
     """The job within is alone: nobody waits for it, and what it fails with becomes a JobError."""
+    watch = Watch(comm.board, say=say) if threading.current_thread() is threading.main_thread() else None
+    if watch:
+        watch.start()
     try:
         yield
-    except (RequestError, JobError, KeyboardInterrupt):
+    except (DistbpError, KeyboardInterrupt):
         raise
     except BaseException as error:
         traceback.print_exc()
         raise failure(error, comm.board) from error
+    finally:
+        if watch:
+            watch.stop()
 
 
 @contextmanager
@@ -86,6 +93,8 @@ def watched(comm: Communicator, link: Channel, timeout: float, say: Say) -> Iter
     except RequestError:
         watch.stop()
         raise
+    except StoppedError as error:
+        watch.leave_saved(error if comm.rank == 0 else None)
     except BaseException as error:
         watch.end(failure(error, comm.board), detail="" if isinstance(error, JobError) else traceback.format_exc())
     watch.stop()
@@ -98,24 +107,21 @@ def main() -> int:
     assert world.job, "only the launcher starts this"
     verdict = Verdict(world.job.with_name("verdict.json"))
 
-    def say(error: JobError) -> None:
-        verdict.write("job", error.as_json())
-
     try:
         channel(world)
     except RequestError as error:
         if world.rank == 0:
-            verdict.write("request", error.as_json())
+            verdict.refuse(error)
         return 0
     if world.rank != 0:
-        return follow(world, say)
+        return follow(world, verdict.refuse)
     order = json.loads(world.job.read_text())
     console = Console(force_terminal=order["terminal"], width=order["width"])
     try:
-        result = lead(order["verb"], Request.model_validate(order["request"]), world, console, say)
+        result = lead(order["verb"], Request.model_validate(order["request"]), world, console, verdict.refuse)
         verdict.write("result", result)
     except RequestError as error:
-        verdict.write("request", error.as_json())
+        verdict.refuse(error)
     dismiss(world, 0)
     return 0
 

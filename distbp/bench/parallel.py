@@ -35,8 +35,9 @@ class Ours(Contender):
         self.parts = [Part(v, piece.inputs, piece.target, draws=0) for v, piece in enumerate(case.cut(parts), first)]
         self.present = (True,) * (parts * comm.size)
         self.parallel.prepare(self.parts[0])
-        self.parameters = self.parallel.updated
-        self.optimizer = OPTIMIZERS[case.optimizer](self.parameters, lr=LR)
+        self.parallel.divide_update()
+        self.parameters = [tensor for group in self.parallel.updated for tensor in group["params"]]
+        self.optimizer = OPTIMIZERS[case.optimizer](self.parallel.updated, lr=LR)
         self.position = 0
 
     def step(self) -> None:
@@ -44,6 +45,7 @@ class Ours(Contender):
         totals = self.parallel.gradients(self.parts, self.present, step=self.position)
         with touching(self.parallel.touched_rows, self.parallel.row_gradients, self.optimizer):
             optimizers.update(self.optimizer, lr=LR, count=totals.count)
+        self.parallel.weights.spread(step=self.position)
         self.position += 1
 
 

@@ -10,7 +10,8 @@ import os
 import struct
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
 from typing import NamedTuple
@@ -18,12 +19,13 @@ from typing import NamedTuple
 from distbp.comm.ledger import LEDGER_BYTES, Ledger, text
 from distbp.errors import JobError
 
-ROW = struct.Struct("=qqq24sqqqd")
-PID, STATE, STEP, BUCKET, COLLECTIVES, WAITING, SINCE = 0, 1, 2, 6, 7, 8, 9  # words of 8 bytes in a row
+ROW = struct.Struct("=qqq24sqqqdq")
+PID, STATE, STEP, BUCKET, COLLECTIVES, WAITING, SINCE, ANSWERS = 0, 1, 2, 6, 7, 8, 9, 10  # words of 8 bytes in a row
 LETTERS = slice(24, 48)  # bytes of a row: the phase
 ROW_BYTES = 128  # two cache lines: no two ranks write to one
 HEADER_BYTES = 128
-CLAIMED, ACCUSED = 0, 1  # bytes and words of the header: who speaks is chosen; the rank that shows its stack, from 1 on
+CLAIMED, ACCUSED, ASKED = 0, 1, 2
+"""Bytes and words of the header: who speaks is chosen; the rank that shows its stack, from 1 on; the job is to stop."""
 
 
 class State(IntEnum):
@@ -33,10 +35,14 @@ class State(IntEnum):
     RUNNING = 1
     FINISHED = 2
     FAILED = 3
+    STOPPED = 4
 
 
 class Row(NamedTuple):
-    """One rank's row: ``collectives`` counts those it has entered; ``since`` is when it last moved (monotonic s)."""
+    """One rank's row: ``collectives`` counts those it has entered; ``since`` is when it last moved (monotonic s).
+
+    ``answers``: it knows that the job is to stop.
+    """
 
     pid: int
     state: int
@@ -46,6 +52,7 @@ class Row(NamedTuple):
     collectives: int
     waiting: bool
     since: float
+    answers: bool
 
 
 class Board:
@@ -65,6 +72,7 @@ class Board:
         self._letters = own[LETTERS]
         self._phase = ""
         self._collectives = 0
+        self.saves = False  # whether this rank, if it is asked to stop, does so after a step, and saves
         self.at(0, "start")
         self._words[PID] = os.getpid()
         self.end(State.RUNNING)
@@ -129,8 +137,9 @@ class Board:
 
     def read(self, rank: int) -> Row:
         """The row of ``rank``."""
-        pid, state, step, phase, bucket, collectives, waiting, since = ROW.unpack_from(self._memory, self._slots[rank])
-        return Row(pid, state, step, phase.rstrip(b"\0").decode(), bucket, collectives, bool(waiting), since)
+        row = Row(*ROW.unpack_from(self._memory, self._slots[rank]))
+        phase = bytes(row.phase).rstrip(b"\0").decode()  # type: ignore[arg-type]
+        return row._replace(phase=phase, waiting=bool(row.waiting), answers=bool(row.answers))
 
     def claim(self) -> bool:
         """Whether this rank is the first on its node to ask: the one that speaks for all."""
@@ -143,6 +152,28 @@ class Board:
             return first
         finally:
             fcntl.lockf(self._descriptor, fcntl.LOCK_UN)
+
+    @contextmanager
+    def saving(self) -> Iterator[None]:
+        """Within, this rank looks after each step whether it is asked to stop."""
+        self.saves = True
+        try:
+            yield
+        finally:
+            self.saves = False
+
+    def ask(self) -> None:
+        """Have all ranks stop: those of this node see it here, others in what is told in each step."""
+        self._header[ASKED] = True
+
+    @property
+    def asked(self) -> bool:
+        """Whether the job is to stop."""
+        return bool(self._header[ASKED])
+
+    def answer(self) -> None:
+        """This rank knows that the job is to stop."""
+        self._words[ANSWERS] = True
 
     def accuse(self, rank: int) -> None:
         """Ask ``rank``, for which others wait, to show where it is."""

@@ -38,7 +38,7 @@ def join(world: World, channel: Channel, *, kind: Kind, device: str, timeout: fl
     if chosen == "mpi":
         return MpiCommunicator.join(world)
     store = _meeting(world, channel)
-    return TorchCommunicator(store, world.rank, world.size, device=place, timeout=timeout + GRACE)
+    return TorchCommunicator.join(world, store, device=place, timeout=timeout + GRACE)
 
 
 def choose(world: World, kind: Kind, device: str) -> Kind:

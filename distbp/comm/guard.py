@@ -1,5 +1,6 @@
 """Putting a worker under watch: the board of its node is opened, and its watch begins."""
 
+import os
 import socket
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from distbp.errors import JobError
 def guard(comm: Communicator, channel: Channel, *, timeout: float, say: Say) -> Watch:
     """The started watch of this worker. Collective; from the main thread."""
     comm.board = open_board(comm.rank, channel)
-    watch = Watch(comm.board, timeout=timeout, say=say)
+    watch = Watch(comm.board, say=say, timeout=timeout, parent=os.getppid())
     watch.start()
     return watch
 

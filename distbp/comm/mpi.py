@@ -4,7 +4,6 @@ MPI is initialised on first use and never by an import. Nothing is pickled: only
 """
 
 import atexit
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,11 +12,11 @@ import torch
 from torch import Tensor
 
 from distbp.comm import world as environment
-from distbp.comm.base import DONE, Communicator, Name, Op, Work
+from distbp.comm.base import DONE, Op, Work
 from distbp.comm.mpi_node import MpiNode
+from distbp.comm.node import Node
 from distbp.comm.payload import HALVES, flat, widened
-from distbp.comm.shared_memory import take
-from distbp.comm.window import Window
+from distbp.comm.sharing import Sharing
 from distbp.comm.world import World
 from distbp.errors import RequestError
 
@@ -70,7 +69,7 @@ def _vendor(mpi: Any) -> str:
     return f"{name} {'.'.join(map(str, version))}"
 
 
-class MpiCommunicator(Communicator):
+class MpiCommunicator(Sharing):
     """A group of MPI ranks, which it owns: its messages never meet those of another job or library.
 
     Collectives block: on a CPU there is no spare core to progress them, and MPI's non-blocking ones cost more. Memory
@@ -83,9 +82,7 @@ class MpiCommunicator(Communicator):
         super().__init__(group.rank, group.size)
         self._mpi = library()
         self._group = group
-        self._node = node
-        self._across: MpiCommunicator | None = None
-        self._remarked = False
+        self.node = node
         self._ops = {"sum": self._mpi.SUM, "max": self._mpi.MAX, "min": self._mpi.MIN}
 
     @classmethod
@@ -99,40 +96,14 @@ class MpiCommunicator(Communicator):
         """mpi4py's own communicator of these ranks, for programs that speak to MPI themselves."""
         return self._group
 
-    def allocate(self, size: int, *, name: Name) -> Window:
-        """In memory that the ranks of a node share, where every node has equally many ranks and enough memory."""
-        node = self._node
-        if node is None or node.alone or self._refused(node.refusal(size), name):
-            return super().allocate(size, name=name)
-        node.give_back(self._group)
-        blocks = node.allocate(size)
-        if self._refused(take(blocks[node.place]) if blocks else "MPI has no window for it", name):
-            if blocks:
-                node.give_up()
-            return super().allocate(size, name=name)
-        return Window(blocks, node.place, node.nodes, self._peers(node), node.fence)
-
-    def _refused(self, reason: str | None, name: Name) -> bool:
-        """Whether some rank has a reason against sharing memory; the first one is told once."""
-        reasons = [told for told in self.gather_json(reason, name=name) if told]
-        if reasons and self.rank == 0 and not self._remarked:
-            print(f"distbp: gradients travel as messages, not in shared memory: {reasons[0]}", file=sys.stderr)
-            self._remarked = True
-        return bool(reasons)
-
-    def _peers(self, node: MpiNode) -> "MpiCommunicator":
-        """This rank and those that have its place on the other nodes, in order of node."""
-        if self._across is None:
-            self._across = MpiCommunicator(self._group.Split(node.place, node.number))
-            self._across.board = self.board
-        return self._across
+    def _peers(self, node: Node) -> "MpiCommunicator":
+        return MpiCommunicator(self._group.Split(node.place, node.number))
 
     def _close(self) -> None:
         """Give the group back; MPI itself goes on, for it can be begun only once in a process."""
-        if self._across:
-            self._across.close()
-        if self._node:
-            self._node.close(self._group)
+        super()._close()
+        if isinstance(self.node, MpiNode):
+            self.node.close()
         self._group.Free()
 
     def _all_reduce(self, tensor: Tensor, op: Op) -> Work:

@@ -11,6 +11,8 @@ from torch import Tensor
 from distbp.alignment import round_up
 from distbp.comm import shared_memory
 from distbp.comm import world as environment
+from distbp.comm.base import Name
+from distbp.comm.node import Node
 from distbp.comm.window import Nodes
 from distbp.comm.world import World
 
@@ -32,7 +34,7 @@ class Segment(NamedTuple):
         self.window.Free()
 
 
-class MpiNode:
+class MpiNode(Node):
     """The ranks of ``group`` (an MPI communicator) that share this rank's node, real or pretended (``world``)."""
 
     def __init__(self, mpi: Any, group: Any, world: World) -> None:
@@ -42,32 +44,19 @@ class MpiNode:
         self.group = machine.Split(machine.rank - world.local_rank if pretended else 0)
         machine.Free()
         self.place: int = self.group.rank
-        self._rank = group.rank
+        self._everyone = group
         self.nodes = _nodes(self.group, group)
+        self.number = next(number for number, ranks in enumerate(self.nodes) if group.rank in ranks)
         self._segments: list[Segment] = []
 
     def refusal(self, size: int) -> str | None:
-        """Why the ranks cannot share blocks of ``size`` bytes, or None where they can as far as can be seen."""
-        counts = [len(ranks) for ranks in self.nodes]
-        if len(set(counts)) > 1:
-            return f"the nodes have different numbers of workers ({', '.join(map(str, counts))})"
-        return shared_memory.lack(environment.shared_memory_folder(), self._padded(size) * self.group.size)
+        """Beside what any node may say: that there is no room where MPI puts it."""
+        return super().refusal(size) or shared_memory.lack(
+            environment.shared_memory_folder(), self._padded(size) * self.group.size
+        )
 
-    @property
-    def number(self) -> int:
-        """The number of this rank's node."""
-        return next(number for number, ranks in enumerate(self.nodes) if self._rank in ranks)
-
-    @property
-    def alone(self) -> bool:
-        """Whether nobody here has a neighbour."""
-        return all(len(ranks) == 1 for ranks in self.nodes)
-
-    def allocate(self, size: int) -> tuple[Tensor, ...]:
-        """A block of ``size`` bytes for each rank of the node, on pages of its own; empty where MPI has none.
-
-        Collective over the node.
-        """
+    def allocate(self, size: int, *, name: Name) -> tuple[Tensor, ...]:  # noqa: ARG002 - MPI's own call has no name
+        """A window of MPI's. Collective over the node."""
         try:
             window = self._mpi.Win.Allocate_shared(self._padded(size), 1, comm=self.group)
         except self._mpi.Exception:
@@ -84,27 +73,27 @@ class MpiNode:
         self.group.Barrier()
         sync()
 
-    def give_back(self, group: Any) -> None:
-        """Free the windows that nobody looks at any more, on any rank of ``group``. Collective over it.
+    def give_back(self) -> None:
+        """Free the windows that nobody looks at any more, on any rank of the group.
 
         The others stay until MPI ends: a gradient may be read after its communicator was closed.
         """
         seen = np.array([segment.seen for segment in self._segments], dtype=np.int8)
-        group.Allreduce(self._mpi.IN_PLACE, seen, self._mpi.MAX)
+        self._everyone.Allreduce(self._mpi.IN_PLACE, seen, self._mpi.MAX)
         for segment, looked_at in zip(self._segments, seen, strict=True):
             if not looked_at:
                 segment.free()
         self._segments = [segment for segment, keep in zip(self._segments, seen, strict=True) if keep]
 
     def give_up(self) -> None:
-        """Free the last window, whose memory is not to be had on every node. Collective over the node."""
+        """Free the last window."""
         self._segments.pop().free()
 
-    def close(self, group: Any) -> None:
-        """Leave the node; ``group`` as in ``give_back``."""
+    def close(self) -> None:
+        """Leave the node. Collective over all nodes."""
         if self._segments:
             gc.collect()  # what was only part of a cycle looks at nothing
-        self.give_back(group)
+        self.give_back()
         self.group.Free()
 
     def _padded(self, size: int) -> int:

@@ -11,9 +11,13 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed import FileStore, PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
 
-from distbp.comm.base import DONE, Communicator, Op, Work
+from distbp.comm.base import DONE, Communicator, Name, Op, Work
+from distbp.comm.local import LocalCommunicator
+from distbp.comm.memory_node import MemoryNode
+from distbp.comm.node import Node
 from distbp.comm.payload import HALVES, flat, widened
-from distbp.comm.world import Rendezvous
+from distbp.comm.sharing import Sharing
+from distbp.comm.world import Rendezvous, World
 
 __all__ = ["Store", "TorchCommunicator", "agent_store", "file_store", "host_store", "reach_store", "within"]
 
@@ -38,19 +42,28 @@ class TorchWork(Work):
         self.then()
 
 
-class TorchCommunicator(Communicator):
+class TorchCommunicator(Sharing):
     """A process group of torch.distributed: NCCL where ``device`` is a GPU, gloo where it is the CPU.
 
-    It is the default group, or one of its own in a program that has made the default group already.
+    It is the default group, or one of its own in a program that has made the default group already. Between CPUs the
+    ranks of a node share memory.
     """
 
     kind = "torch"
 
-    def __init__(self, store: Store, rank: int, size: int, *, device: torch.device, timeout: float) -> None:
-        super().__init__(rank, size)
+    def __init__(self, group: dist.ProcessGroup, device: torch.device, store: Store | None = None) -> None:
+        super().__init__(group.rank(), group.size())
         self.device = device
         self._store = store  # rank 0 may serve it: it lives as long as the group
-        self._group = _group(store, rank, size, device, timedelta(seconds=timeout))
+        self._group = group
+
+    @classmethod
+    def join(cls, world: World, store: Store, *, device: torch.device, timeout: float) -> "TorchCommunicator":
+        """The group of all ranks of ``world``, who meet at ``store``. Collective."""
+        comm = cls(_group(store, world, device, timedelta(seconds=timeout)), device, store)
+        if device.type == "cpu":
+            comm.node = MemoryNode(world, comm.gather_json, name=Name(0, "start"))
+        return comm
 
     @property
     def group(self) -> dist.ProcessGroup:
@@ -59,10 +72,18 @@ class TorchCommunicator(Communicator):
 
     def _close(self) -> None:
         """Destroy the group, so that another can be made."""
+        super()._close()
         if dist.is_initialized():  # the default group takes those made from it along
             dist.destroy_process_group(self._group)
         del self._group, self._store
         gc.collect()  # one in a cycle (a DistributedDataParallel has one) would live on to the end, and abort it
+
+    def _peers(self, node: Node) -> Communicator:
+        if len(node.nodes) == 1:
+            return LocalCommunicator(self.device)
+        # Every rank makes the groups of all places, in their order, as torch wants it.
+        groups = [dist.new_group(list(ranks), backend="gloo") for ranks in zip(*node.nodes, strict=True)]
+        return TorchCommunicator(groups[node.place], self.device)
 
     def _all_reduce(self, tensor: Tensor, op: Op) -> Work:
         row = flat(tensor)
@@ -97,7 +118,7 @@ class TorchCommunicator(Communicator):
         return TorchWork(dist.barrier(self._group, async_op=True))
 
 
-def _group(store: Store, rank: int, size: int, device: torch.device, timeout: timedelta) -> dist.ProcessGroup:
+def _group(store: Store, world: World, device: torch.device, timeout: timedelta) -> dist.ProcessGroup:
     gpu = device if device.type == "cuda" else None
     backend = "nccl" if gpu else "gloo"
     if gpu:
@@ -105,7 +126,9 @@ def _group(store: Store, rank: int, size: int, device: torch.device, timeout: ti
     if dist.is_initialized():
         group = dist.new_group(backend=backend, timeout=timeout, device_id=gpu)
     else:
-        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=timeout, device_id=gpu)
+        dist.init_process_group(
+            backend, store=store, rank=world.rank, world_size=world.size, timeout=timeout, device_id=gpu
+        )
         group = dist.group.WORLD
     assert isinstance(group, dist.ProcessGroup)
     return group

@@ -12,12 +12,14 @@ from distbp.reduction.subtrees import Place
 class Bucket:
     """Bucket ``number`` of a step. ``twins[p][s]``, (n), is where it lies in slot s of the worker at place p.
 
-    ``window`` says which workers are seen, and which place is this worker's own.
+    ``window`` says which workers are seen, and which place is this worker's own. The sum is left with all of them, or
+    (``scattered``) each share of it with its owner alone.
     """
 
     number: int
     window: Window
     twins: tuple[tuple[Tensor, ...], ...]
+    scattered: bool = False
 
     @property
     def slots(self) -> tuple[Tensor, ...]:

@@ -1,16 +1,18 @@
 """The plan of one flat buffer: where each tensor lies in it, and where it is cut into buckets.
 
 Tensors lie in the order in which their gradients complete, each on a 64-byte boundary; a bucket is a slice that is
-summed at once, and its length is such that each worker can own an equal share of it, on 64-byte boundaries too.
+summed at once, and its length is such that each worker can own an equal share of it, of whole blocks.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from distbp.alignment import ALIGNMENT, round_up
+
+BLOCK = 1024  # elements that are one worker's, whatever the number of workers: norms are taken block by block
 
 
 @dataclass(frozen=True)
@@ -25,11 +27,15 @@ class Span:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where each tensor of one dtype lies in a flat buffer of ``length`` elements, and its buckets (start, stop)."""
+    """Where each tensor of one dtype and group lies in a flat buffer of ``length`` elements.
+
+    ``buckets`` are where it is cut: (start, stop).
+    """
 
     dtype: torch.dtype
     spans: tuple[Span, ...]
     buckets: tuple[tuple[int, int], ...]
+    group: Hashable = None
 
     @property
     def length(self) -> int:
@@ -50,19 +56,27 @@ class Layout:
         return {span.name: buffer[span.start : span.stop].view(span.shape) for span in self.spans}
 
 
-def plan(tensors: Iterable[tuple[str, Tensor]], *, bucket_bytes: int, size: int) -> tuple[Layout, ...]:
-    """One layout for each dtype among the named tensors, which come in the order of their emission.
+def plan(
+    tensors: Iterable[tuple[str, Tensor]],
+    *,
+    bucket_bytes: int,
+    size: int,
+    group: Callable[[str, Tensor], Hashable] = lambda _name, _tensor: None,
+) -> tuple[Layout, ...]:
+    """One layout for each dtype and ``group`` of the named tensors, which come in the order of their emission.
 
     A bucket is closed by the tensor that takes it to ``bucket_bytes``; ``size`` is the number of workers.
     """
-    by_dtype: dict[torch.dtype, list[tuple[str, torch.Size]]] = {}
+    together: dict[tuple[torch.dtype, Hashable], list[tuple[str, torch.Size]]] = {}
     for name, tensor in tensors:
-        by_dtype.setdefault(tensor.dtype, []).append((name, tensor.shape))
-    return tuple(lay_out(shapes, dtype, bucket_bytes, size) for dtype, shapes in by_dtype.items())
+        together.setdefault((tensor.dtype, group(name, tensor)), []).append((name, tensor.shape))
+    return tuple(lay_out(shapes, *kind, bucket_bytes, size) for kind, shapes in together.items())
 
 
-def lay_out(shapes: Sequence[tuple[str, torch.Size]], dtype: torch.dtype, bucket_bytes: int, size: int) -> Layout:
-    """The layout of tensors of one dtype."""
+def lay_out(
+    shapes: Sequence[tuple[str, torch.Size]], dtype: torch.dtype, group: Hashable, bucket_bytes: int, size: int
+) -> Layout:
+    """The layout of tensors of one dtype and group."""
     aligned = ALIGNMENT // dtype.itemsize
     spans: list[Span] = []
     buckets: list[tuple[int, int]] = []
@@ -71,11 +85,11 @@ def lay_out(shapes: Sequence[tuple[str, torch.Size]], dtype: torch.dtype, bucket
         spans.append(Span(name, shape, end, end + shape.numel()))
         end = round_up(end + shape.numel(), aligned)
         if (end - begin) * dtype.itemsize >= bucket_bytes or i == len(shapes) - 1:
-            end = begin + round_up(end - begin, aligned * size)
+            end = begin + round_up(end - begin, BLOCK * size)
             if end > begin:  # tensors may all be empty
                 buckets.append((begin, end))
             begin = end
-    return Layout(dtype, tuple(spans), tuple(buckets))
+    return Layout(dtype, tuple(spans), tuple(buckets), group)
 
 
 def carve(layouts: Sequence[Layout], block: Tensor) -> list[Tensor]:

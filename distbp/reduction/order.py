@@ -23,7 +23,8 @@ class Order(ABC):
 
     @abstractmethod
     def reduce(self, buckets: Sequence[Bucket], present: tuple[bool, ...], comm: Communicator, *, step: int) -> None:
-        """Leave the sum over all present parts, on every worker, in slot 0 of each bucket.
+        """Leave the sum over all present parts, on every worker, in slot 0 of each bucket; of a scattered one at least
+        each share on its owner, and then nobody writes to a slot before all have met once more.
 
         The slots of a bucket hold the sums of this worker's subtrees, from left to right; there is at least one slot,
         whose content counts for nothing if this worker has no part.
@@ -48,9 +49,10 @@ class Ordered(Order):
     """The tree's order: the same bits for any number of workers, over any communicator.
 
     Within a node the workers see each other's slots. Each owns an equal share of every bucket: between two fences it
-    adds up what all of them hold of its share, as the tree says, and writes the sum into the slots of all. Nothing is
-    sent, and a sum costs about a copy of the bucket. Between nodes the sums of a share are exchanged by messages, by
-    the workers that own it; where nothing is shared each worker is a node, and owns all.
+    adds up what all of them hold of its share, as the tree says, and writes the sum into the slots of all, or keeps it
+    where it is the only one to use it. Nothing is sent, and a sum costs about a copy of the bucket. Between nodes the
+    sums of a share are exchanged by messages, by the workers that own it; where nothing is shared each worker is a
+    node, and owns all.
     """
 
     name = "ordered"
@@ -74,7 +76,8 @@ class Ordered(Order):
             if bucket is buckets[0]:
                 fence()
             self._share(bucket, present).sum(self._exchange, name=name)
-        fence()
+        if not all(bucket.scattered for bucket in buckets):
+            fence()
         board.leave()
 
     def _share(self, bucket: Bucket, present: tuple[bool, ...]) -> Share:

@@ -48,6 +48,7 @@ class Reducer:
         self.comm = comm
         self.order = order
         self.slots: list[Slot] = []
+        self.scattered = 0
         self.buckets: tuple[Bucket, ...] = ()
         self._grow(1, Name(0, "start"))
 
@@ -55,6 +56,11 @@ class Reducer:
     def total(self) -> Slot:
         """Where the sum stands after ``sum_all``: the gradients that the optimizer reads."""
         return self.slots[0]
+
+    def scatter(self, layouts: int) -> None:
+        """From now on the sums of the first ``layouts`` layouts stay, share by share, with their owners."""
+        self.scattered = layouts
+        self.buckets = self._cut()
 
     def reserve(self, present: tuple[bool, ...], *, step: int) -> None:
         """Have as many slots on every worker as the one that needs most for a batch of these parts. Collective."""
@@ -94,7 +100,12 @@ class Reducer:
         places = [*zip(*seen, strict=True)]  # [place][slot][layout]
         edges = [(index, *edge) for index, layout in enumerate(self.layouts) for edge in layout.buckets]
         return tuple(
-            Bucket(number, window, tuple(tuple(buffers[i][start:stop] for buffers in slots) for slots in places))
+            Bucket(
+                number,
+                window,
+                tuple(tuple(buffers[i][start:stop] for buffers in slots) for slots in places),
+                scattered=i < self.scattered,
+            )
             for number, (i, start, stop) in enumerate(edges)
         )
 

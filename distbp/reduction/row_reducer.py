@@ -44,8 +44,9 @@ class RowReducer:
             part[name] = part[name].plus(found) if name in part else found
 
     def noted(self) -> dict[str, Tensor]:
-        """The values, (U, D), of all rows noted since the last sum, by table."""
-        parts = self._parts.values()
+        """The values, (U, D), of all rows noted since the last sum, by table. They are not summed any more."""
+        parts = [*self._parts.values()]
+        self._parts.clear()
         found = {name: [rows[name].values for rows in parts if name in rows] for name in self.tables}
         return {name: torch.cat([none_of(self.tables[name]).values, *values]) for name, values in found.items()}
 

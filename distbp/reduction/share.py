@@ -1,6 +1,7 @@
-"""One worker's share of a bucket: the additions and copies that make it the sum over all parts, for its whole node."""
+"""One worker's share of a bucket: the additions and copies that make it the sum over all parts."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -14,7 +15,10 @@ from distbp.reduction.subtrees import Place, subtrees, sums
 
 CACHED = 1 << 19  # bytes that the operands of a stretch take together: they stay in the caches, for each thread
 
-Pair = tuple[Tensor, Tensor]
+Copy = tuple[Tensor, Tensor]
+"""``into`` and ``other``."""
+Addition = tuple[Tensor, Tensor, Tensor]
+"""``into``, and the two that are added."""
 Call = tuple[Callable[..., object], tuple[object, ...]]
 """A function and what it is given."""
 
@@ -23,7 +27,8 @@ class Share:
     """Prepared once for a bucket and the parts present: from then on a sum is a list of calls.
 
     A share is summed in stretches. Where the node has all parts, each stretch is copied to the other workers while it
-    is in the cache: with two workers every slot is read once and written once, as in a copy of the bucket.
+    is in the cache: with two workers every slot is read once and written once, as in a copy of the bucket. Of a
+    scattered bucket nothing is copied: the last addition writes where the owner's slot is.
     """
 
     def __init__(self, bucket: Bucket, present: tuple[bool, ...]) -> None:
@@ -34,10 +39,13 @@ class Share:
         self._held = subtrees(present, window.nodes)
         self._present = present
         self._roots = [bucket.share(root) for root in roots]
-        end = roots[0] if window.across.size == 1 else Place(window.place, 0)
+        own, places = Place(window.place, 0), [(into, into, other) for into, other in pairs]
+        end = roots[0] if window.across.size == 1 else own
+        if bucket.scattered and end != own and places:
+            places[-1], end = (own, *places[-1][1:]), own
         self._total = bucket.share(end)
-        additions = [(bucket.share(into), bucket.share(other)) for into, other in pairs]
-        firsts = [Place(worker, 0) for worker in range(len(bucket.twins))]
+        additions = [(bucket.share(into), bucket.share(left), bucket.share(right)) for into, left, right in places]
+        firsts = [own] if bucket.scattered else [Place(worker, 0) for worker in range(len(bucket.twins))]
         copies = [(bucket.share(first), self._total) for first in firsts if first != end]
         if window.across.size == 1:
             self._before, self._after = calls(additions, copies), calls([], [])
@@ -45,7 +53,7 @@ class Share:
             self._before, self._after = calls(additions, []), calls([], copies)
 
     def sum(self, exchange: Exchange, *, name: Name) -> None:
-        """From every worker's subtrees to the sum over all parts, in slot 0 of every worker of the node."""
+        """From every worker's subtrees to the sum over all parts, in slot 0 of who is to have it."""
         for call, operands in self._before:
             call(*operands)
         if self._across.size > 1:
@@ -56,18 +64,20 @@ class Share:
             call(*operands)
 
 
-def calls(additions: Sequence[Pair], copies: Sequence[Pair]) -> list[Call]:
-    """``into += other`` and ``into <- other``, in this order, stretch by stretch."""
+def calls(additions: Sequence[Addition], copies: Sequence[Copy]) -> list[Call]:
+    """``into <- left + right`` and ``into <- other``, in this order, stretch by stretch."""
     made: list[Call] = []
     for stretch in stretches([*additions, *copies]):
-        made += [addition(into[stretch], other[stretch]) for into, other in additions]
+        made += [addition(*(operand[stretch] for operand in operands)) for operands in additions]
         made += [copy(into[stretch], other[stretch]) for into, other in copies]
     return made
 
 
-def addition(into: Tensor, other: Tensor) -> Call:
-    """``into += other``."""
-    return (np.add, (into.numpy(), other.numpy(), into.numpy())) if light(into) else (Tensor.add_, (into, other))
+def addition(into: Tensor, left: Tensor, right: Tensor) -> Call:
+    """``into <- left + right``."""
+    if light(into):
+        return np.add, (left.numpy(), right.numpy(), into.numpy())
+    return partial(torch.add, out=into), (left, right)
 
 
 def copy(into: Tensor, other: Tensor) -> Call:
@@ -80,12 +90,12 @@ def light(operand: Tensor) -> bool:
     return operand.dtype in (torch.float32, torch.float64) and torch.get_num_threads() == 1
 
 
-def stretches(pairs: Sequence[Pair]) -> Iterator[slice]:
+def stretches(together: Sequence[tuple[Tensor, ...]]) -> Iterator[slice]:
     """The elements of some equally long tensors in stretches that begin on 64-byte boundaries."""
-    if not pairs:
+    if not together:
         return
-    operands = {tensor.data_ptr(): tensor for pair in pairs for tensor in pair}
-    length, itemsize = pairs[0][0].numel(), pairs[0][0].itemsize
+    operands = {tensor.data_ptr(): tensor for tensors in together for tensor in tensors}
+    length, itemsize = together[0][0].numel(), together[0][0].itemsize
     aligned = ALIGNMENT // itemsize
     step = max(CACHED * torch.get_num_threads() // itemsize // len(operands) // aligned, 1) * aligned
     yield from (slice(start, min(start + step, length)) for start in range(0, length, step))

@@ -40,9 +40,9 @@ class CarriedState:
 
     def of(self, part: Part, pieces: Sequence[Part]) -> Iterator[State]:
         """What each of a part's micro-batches goes on from: a copy, which lies where it would lie alone."""
-        whole = self._before.get(part.index, ())
-        if part.begins or not whole:
-            whole = self._begin(len(part))
+        if part.begins or part.index not in self._before:
+            self._before[part.index] = self._begin(len(part))
+        whole = self._before[part.index]
         start = 0
         for piece in pieces:
             yield tuple(placed(tensor[start : start + len(piece)], self._comm.device) for tensor in whole)
@@ -52,6 +52,10 @@ class CarriedState:
         """What micro-batch ``piece`` of a part has left."""
         if state:
             self._after[part.index] = [*self._after.get(part.index, [])[:piece], state]
+
+    def stay(self) -> None:
+        """The step is left out: what it has begun with goes on."""
+        self._after = {part: [state] for part, state in self._before.items() if state}
 
     def gathered(self, step: int) -> dict[str, Tensor]:
         """What the last step left, by number, each for all samples in the order of their batch.

@@ -2,33 +2,34 @@
 
 ``checkpoints/step-00000060/`` holds ``model.safetensors`` (``torch``'s plain ``load_state_dict`` takes it),
 ``optimizer.safetensors``, ``reduction.safetensors`` where sums are compressed (what has not been sent yet),
-``carried.safetensors`` where the module carries a state from step to step, and
-``checkpoint.json``: where the run stood, what was asked for, and the sha256 of each tensor. It is written under another
-name, synced, and renamed.
+``carried.safetensors`` where the module carries a state on, and ``checkpoint.json``: where the run stood, what was
+asked for, the sha256 of each tensor, and its own. It is written under another name, synced, and renamed.
 """
 
+import hashlib
 import json
 import os
-import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from distbp.durable import create, sync
 from distbp.errors import RequestError
-from distbp.training.digest import digest
+from distbp.training import tensor_file
+from distbp.training.digest import digests
 
-PATTERN = re.compile(r"step-(\d{8,})")
 MANIFEST = "checkpoint.json"
-FORMAT = 1
+FORMAT = 2
 ALWAYS = {"model", "optimizer"}
 SOMETIMES = {"reduction", "carried"}
 """The files of tensors, by name."""
+MOST = 2**26  # bytes of a manifest: it has 64 for each tensor, besides its name
+DEEPEST = 32  # of its nesting
+LARGEST = 2**53  # of a step: what JSON's readers agree on
 
 
 @dataclass(frozen=True)
@@ -44,103 +45,119 @@ class Checkpoint:
     reduction: Mapping[str, Tensor] = field(default_factory=dict)
     carried: Mapping[str, Tensor] = field(default_factory=dict)
 
+    @property
+    def name(self) -> str:
+        """The name of its folder."""
+        return f"step-{self.step:08d}"
 
-def save(checkpoint: Checkpoint, folder: Path, *, keep: int) -> Path:
-    """Write the checkpoint into ``folder``, whole or not at all, and remove all but the newest ``keep``."""
-    target = folder / f"step-{checkpoint.step:08d}"
+    def copy(self) -> "Checkpoint":
+        """One of copies on the CPU, which stay as they are while training goes on."""
+        return replace(
+            self,
+            model=copied(self.model),
+            optimizer=copied(self.optimizer),
+            reduction=copied(self.reduction),
+            carried=copied(self.carried),
+        )
+
+
+def copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies on the CPU."""
+    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}
+
+
+def save(checkpoint: Checkpoint, folder: Path) -> Path:
+    """Write the checkpoint into ``folder``, whole or not at all. OSError if that fails; then nothing is left of it."""
+    target = folder / checkpoint.name
     temporary = folder / f".{target.name}.{os.getpid()}"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
+    try:
+        temporary.mkdir(parents=True)
+        fill(temporary, checkpoint)
+        temporary.rename(target)
+        sync(folder)
+    except OSError:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    return target
+
+
+def fill(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write the files of a checkpoint, and have the disk hold them."""
     tensors = {"model": checkpoint.model, "optimizer": checkpoint.optimizer}
     tensors |= {name: held for name in SOMETIMES if (held := getattr(checkpoint, name))}
     for name, values in tensors.items():
-        # Tied and flat parameters share memory, which the format does not allow: each tensor is copied out.
-        save_file(
-            {key: value.detach().cpu().contiguous().clone() for key, value in values.items()}, temporary / file_of(name)
-        )
+        tensor_file.write(folder / file_of(name), values)
     manifest = {
         "format": FORMAT,
         "step": checkpoint.step,
         "epoch": checkpoint.epoch,
         "batch": checkpoint.batch,
         "config": checkpoint.config,
-        "sha256": {name: checksums(values) for name, values in tensors.items()},
+        "sha256": {name: digests(values) for name, values in tensors.items()},
     }
-    (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1))
-    for path in [*temporary.iterdir(), temporary]:
-        sync(path)
-    shutil.rmtree(target, ignore_errors=True)
-    temporary.rename(target)
+    manifest["own_sha256"] = own_sum(manifest)
+    create(folder / MANIFEST, [json.dumps(manifest, indent=1).encode()])
     sync(folder)
-    for old in saved(folder)[:-keep]:
-        shutil.rmtree(old)
-    return target
 
 
 def load(path: Path) -> Checkpoint:
-    """The checkpoint at ``path``, every tensor checked against its sha256."""
+    """The checkpoint at ``path``, every tensor checked against its sha256. RequestError names what is damaged."""
     manifest = manifest_of(path)
-    tensors = {name: checked(path / file_of(name), sums) for name, sums in manifest["sha256"].items()}
+    tensors = {name: tensor_file.read(path / file_of(name), sums) for name, sums in manifest["sha256"].items()}
     position = {key: manifest[key] for key in ("step", "epoch", "batch", "config")}
     return Checkpoint(**position | tensors)
 
 
 def manifest_of(path: Path) -> dict[str, Any]:
     """What ``checkpoint.json`` in ``path`` says."""
+    file = path / MANIFEST
+    if tensor_file.size_of_plain(file) > MOST:
+        raise RequestError("resume", file, f"it has more than {MOST:,} bytes")
     try:
-        manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text())
+        manifest: dict[str, Any] = json.loads(file.read_bytes())
     except OSError as error:
-        what = f"a checkpoint with a readable {MANIFEST} is needed ({error.strerror})"
-        raise RequestError("resume", path, what) from error
-    except ValueError as error:
-        raise RequestError("resume", path / MANIFEST, f"it is not JSON ({error})") from error
+        raise RequestError("resume", file, f"it does not load ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise RequestError("resume", file, f"it is not JSON ({error})") from error
+    if depth(manifest) > DEEPEST:
+        raise RequestError("resume", file, f"it is nested more than {DEEPEST} deep")
     if not well_formed(manifest):
-        raise RequestError("resume", path / MANIFEST, f"it is not a checkpoint of format {FORMAT}")
+        raise RequestError("resume", file, f"it is not a checkpoint of format {FORMAT}")
+    if manifest.pop("own_sha256") != own_sum(manifest):
+        raise RequestError("resume", file, "it is damaged: its sha256 is not the one that was saved")
     return manifest
 
 
 def well_formed(manifest: Any) -> bool:
     """Whether a manifest has all its parts, each of its kind."""
-    kinds = {"format": int, "step": int, "epoch": int, "batch": int, "config": dict, "sha256": dict}
+    kinds = {"format": int, "step": int, "epoch": int, "batch": int, "config": dict, "sha256": dict, "own_sha256": str}
     return (
         isinstance(manifest, dict)
         and all(isinstance(manifest.get(key), kind) for key, kind in kinds.items())
         and manifest["format"] == FORMAT
-        and min(manifest["step"], manifest["epoch"], manifest["batch"]) >= 0
-        and {"shards", "threads", "optimizer"} <= manifest["config"].keys()
+        and all(0 <= manifest[key] < LARGEST for key in ("step", "epoch", "batch"))
+        and all(isinstance(manifest["config"].get(key), int) for key in ("shards", "threads"))
+        and isinstance(manifest["config"].get("optimizer"), dict)
         and ALWAYS <= manifest["sha256"].keys() <= ALWAYS | SOMETIMES
         and all(isinstance(sums, dict) for sums in manifest["sha256"].values())
     )
 
 
-def checksums(tensors: Mapping[str, Tensor]) -> dict[str, str]:
-    """The sha256 of each tensor, by name."""
-    return {name: digest({name: tensor}) for name, tensor in tensors.items()}
+def depth(value: Any) -> int:
+    """How deep a value of JSON's is nested."""
+    found, level = 0, [value]
+    while level:
+        inner = (node.values() if isinstance(node, dict) else node for node in level if isinstance(node, (dict, list)))
+        found, level = found + 1, [child for children in inner for child in children]
+    return found
 
 
-def checked(path: Path, sums: Mapping[str, str]) -> dict[str, Tensor]:
-    """The tensors of a file, if they are those that the checksums were taken of."""
-    try:
-        tensors = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise RequestError("resume", path, f"it does not load ({error})") from error
-    if tensors.keys() != sums.keys():
-        raise RequestError("resume", path, f"tensors {sorted(tensors.keys() ^ sums.keys())} are missing or foreign")
-    for name, found in checksums(tensors).items():
-        if found != sums[name]:
-            raise RequestError("resume", path, f"tensor {name} is damaged: its sha256 is not the one that was saved")
-    return tensors
+def own_sum(manifest: Mapping[str, Any]) -> str:
+    """The sha256 of all that a manifest says but this."""
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
-def saved(folder: Path) -> list[Path]:
-    """The checkpoints in ``folder``, oldest first."""
-    if not folder.is_dir():
-        return []
-    numbered = [(int(match[1]), path) for path in folder.iterdir() if (match := PATTERN.fullmatch(path.name))]
-    return [path for _, path in sorted(numbered)]
-
-
-def fill(module: nn.Module, checkpoint: Checkpoint) -> None:
+def fill_module(module: nn.Module, checkpoint: Checkpoint) -> None:
     """Put the checkpoint's weights into the module. RequestError if they are not of its shape."""
     try:
         module.load_state_dict(dict(checkpoint.model))
@@ -149,51 +166,6 @@ def fill(module: nn.Module, checkpoint: Checkpoint) -> None:
         raise RequestError("resume", f"step {checkpoint.step}", what) from error
 
 
-def discard_after(step: int, folder: Path) -> None:
-    """Remove the checkpoints of more than ``step`` steps: a run that goes on from there has left that line."""
-    for path in saved(folder):
-        if int(path.name.removeprefix("step-")) > step:
-            shutil.rmtree(path)
-
-
-def find(resume: str, run_dir: Path | None) -> Path | None:
-    """The checkpoint that ``resume`` asks for: a checkpoint's folder, a run's, or ``latest`` in ``run_dir``.
-
-    None if ``latest`` is asked for and there is none yet.
-    """
-    if resume == "latest":
-        if run_dir is None:
-            raise RequestError("resume", resume, "run_dir=PATH says in which run; or give resume=PATH")
-        return next(reversed(saved(run_dir / "checkpoints")), None)
-    path = Path(resume).expanduser()
-    if (path / MANIFEST).exists():
-        return path
-    if not path.is_dir():
-        raise RequestError("resume", resume, "the folder of a checkpoint or of a run, or latest, is allowed")
-    within = saved(path / "checkpoints") or saved(path)
-    if not within:
-        raise RequestError("resume", resume, "the folder holds no checkpoint")
-    return within[-1]
-
-
-def overrides_of(resume: str, run_dir: str | None = None) -> list[str]:
-    """The overrides that the checkpoint's run was asked for with, so that it need not be described again."""
-    path = find(resume, Path(run_dir) if run_dir else None)
-    if path is None:
-        return []
-    overrides = manifest_of(path)["config"].get("overrides", [])
-    return [str(override) for override in overrides]
-
-
 def file_of(name: str) -> str:
     """The file that holds the tensors of this name."""
     return f"{name}.safetensors"
-
-
-def sync(path: Path) -> None:
-    """Have the disk hold what was written to a file or a folder."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,13 +1,14 @@
 """One data-parallel step: every worker's gradients of its own parts, and their sum on every worker."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from distbp.comm.base import Communicator, Name
+from distbp.comm.window import Window, zeros
 from distbp.data.order import key, leaves
 from distbp.data.part import Part, pieces
 from distbp.engines.autograd import AutogradEngine
@@ -17,7 +18,7 @@ from distbp.errors import JobError, RequestError, one_of
 from distbp.reduction.compression.base import Make
 from distbp.reduction.compression.choice import choices
 from distbp.reduction.compression.compressed import Compressed
-from distbp.reduction.layout import adopt, plan
+from distbp.reduction.layout import plan
 from distbp.reduction.order import Library, Order, Ordered
 from distbp.reduction.reducer import Reducer, Slot
 from distbp.reduction.row_reducer import RowReducer
@@ -26,17 +27,19 @@ from distbp.rows import Rows
 from distbp.training.carried_state import CarriedState
 from distbp.training.clock import Clock
 from distbp.training.finite import blame, finite, first_broken, share
+from distbp.training.groups import Groups, grouped
 from distbp.training.joining import join_world
 from distbp.training.likeness import START, from_rank_0, refuse_unlike
 from distbp.training.moving_buffers import MovingBuffers
 from distbp.training.totals import Totals
 from distbp.training.touched_rows import TouchedRows
 from distbp.training.weight_guard import EVERY, WeightGuard
+from distbp.training.weights import Weights
 
 ENGINES: Mapping[str, type[Engine]] = {"manual": ManualEngine, "autograd": AutogradEngine}
 ORDERS: Mapping[str, type[Order]] = {"ordered": Ordered, "library": Library}
 BUCKET_BYTES = 25 * 2**20
-COLUMNS = 4  # of a part's row: the sum of its loss, its count, whether it has samples, whether a sum is not finite
+COLUMNS = 5  # of a part's row: loss, count, whether it has samples, whether a sum is broken, whether to stop
 
 
 class DataParallel:
@@ -73,6 +76,7 @@ class DataParallel:
         begin: Begin = stateless,
         seed: int = 0,
         guard_every: int | None = EVERY,
+        groups: Groups | None = None,
     ) -> None:
         self.module = module
         self.engine = engine if isinstance(engine, Engine) else one_of("engine", engine, ENGINES)(module, loss)
@@ -83,6 +87,7 @@ class DataParallel:
         self.micro_batches = micro_batches
         self.min_part = min_part
         self.seed = seed
+        self.groups = groups or Groups()
         self.step = 0
         self._order = reduction if isinstance(reduction, Order) else one_of("reduction", reduction, ORDERS)()
         self._make = one_of("compression", compression, choices()) if isinstance(compression, str) else compression
@@ -90,7 +95,6 @@ class DataParallel:
             raise RequestError("compression", compression, "only reduction=ordered has one")
         self._reducer: Reducer | None = None
         self._rows = RowReducer({}, self.comm)
-        self._destinations: dict[Slot, tuple[Destination, Destination]] = {}
         self.guard = WeightGuard(module, self.comm, every=guard_every)
         refuse_unlike(module, self.comm)
         for tensor in (*module.parameters(), *module.buffers()):
@@ -102,6 +106,7 @@ class DataParallel:
         arguments = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
         part = Part(rank, arguments, target, draws=key(self.seed, self.step, rank))
         self.prepare(part)
+        assert not self.weights.divided, "where the update is divided, p.grad would be a share"
         totals = self.gradients([part], (True,) * size, step=self.step)
         self.step += 1
         for gradient in self.flat_gradients:
@@ -129,12 +134,12 @@ class DataParallel:
     @property
     def flat_gradients(self) -> list[Tensor]:
         """The gradient buffers, one for each dtype of parameters."""
-        return self.reducer.total.buffers[: len(self.flat_parameters)]
+        return self.reducer.total.buffers[: len(self.layouts)]
 
     @property
-    def updated(self) -> list[Tensor]:
-        """What an optimizer works on: the flat parameters, and for each sparse table the rows that it has in hand."""
-        return [*self.flat_parameters, *(rows.parameter for rows in self.touched_rows)]
+    def updated(self) -> list[dict[str, Any]]:
+        """What an optimizer works on, by group: flat parameters, and of each sparse table the rows in hand."""
+        return grouped([*self.weights.by_group(), *((rows.group, rows.parameter) for rows in self.touched_rows)])
 
     @property
     def row_gradients(self) -> Mapping[str, Rows]:
@@ -148,28 +153,36 @@ class DataParallel:
         self.engine.prepare(example, self.carried.first(example))
         everyones = self.comm.gather_json(self.engine.moving or (), name=START)
         self.engine.moving = list(dict.fromkeys(name for names in everyones for name in names))
-        trainable = {name: p for name, p in self.module.named_parameters() if p.requires_grad}
-        self._trainable = {name: p for name, p in trainable.items() if name not in self.engine.tables}
+        trainable, tables = self.module.named_parameters(), self.engine.tables
+        self._trainable = {name: p for name, p in trainable if p.requires_grad and name not in tables}
         self._buffers = MovingBuffers(self.module, self.engine.moving)
         emitted = [(name, self._trainable[name]) for name in self.engine.emissions]
-        self.layouts, moving = (
-            plan(tensors, bucket_bytes=self.bucket_bytes, size=self.comm.size)
-            for tensors in (emitted, self._buffers.floats.items())
-        )
+        self.groups.refuse_idle([*self._trainable, *tables])
+        lay_out = partial(plan, bucket_bytes=self.bucket_bytes, size=self.comm.size)
+        self.layouts, moving = lay_out(emitted, group=self.groups.of), lay_out(self._buffers.floats.items())
+        self._bytes = sum(layout.bytes for layout in self.layouts)
         if self._make:
             self._order = Compressed(self._make, self.layouts, self.comm)
         self._reducer = Reducer(self.layouts + moving, self.comm, self._order)
         self._tally = Tally(COLUMNS, self._order, self.comm)
-        self.flat_parameters = [layout.allocate(self.comm.device) for layout in self.layouts]
-        for layout, flat, gradient in zip(self.layouts, self.flat_parameters, self.flat_gradients, strict=True):
-            adopt(self._trainable, layout.views(flat))
-            flat.grad = gradient
-        self._rows = RowReducer(self.engine.tables, self.comm)
+        self.weights = self._weights_in(Window.private(zeros(self._bytes, self.comm.device), self.comm))
+        self._rows = RowReducer(tables, self.comm)
         self._looked_at = [share(gradient, self.comm) for gradient in self.flat_gradients]
-        self.touched_rows = [TouchedRows(name, table) for name, table in self.engine.tables.items()]
+        self.touched_rows = [TouchedRows(*table, self.groups.of(*table)) for table in tables.items()]
+
+    def divide_update(self) -> None:
+        """From now on the workers of a node share the update: each has the gradients, and updates, of its share alone.
+
+        ``weights.spread`` follows each update. Collective, and before an optimizer is made of ``updated``.
+        """
+        self.weights = self._weights_in(self._order.allocate(self._bytes, self.comm, name=START))
+        if self.weights.divided:
+            self.reducer.scatter(len(self.layouts))
+            self._looked_at = self.weights.own(self.flat_gradients)
 
     def gradients(self, parts: Sequence[Part], present: tuple[bool, ...], *, step: int) -> Totals:
-        """The sums over all parts of all workers: of the gradients, in ``flat_gradients``, undivided, and of the loss.
+        """The sums over all parts of all workers: of the loss, and of the gradients, undivided, in ``flat_gradients``,
+        or of a divided update this worker's shares of them.
 
         ``parts`` are this worker's, ``present`` says which parts there are in the global batch. The gradients of
         sparse tables are in ``row_gradients``.
@@ -185,30 +198,35 @@ class DataParallel:
         self._rows.sum_all(present, step=step)
         first = leaves(len(present), self.comm.size, self.comm.rank)[0]
         rows[first][3] = not all(map(finite, [*self._looked_at, *(r.values for r in self.row_gradients.values())]))
-        losses, counts, filled, failed = zip(*self._tally.complete(rows, name=Name(step, "reduce")), strict=True)
-        self._buffers.move(self.reducer.total, filled, self.comm, step=step)
-        loss_sum = sum(losses)
-        return Totals(loss_sum, sum(counts), self._order.error, finite=not any(failed) and math.isfinite(loss_sum))
+        rows[first][4] = self.comm.board.asked
+        losses, counts, filled, failed, asked = zip(*self._tally.complete(rows, name=Name(step, "reduce")), strict=True)
+        totals = Totals(sum(losses), sum(counts), self._order.error, broken=any(failed), stop=any(asked))
+        if totals.finite:
+            self._buffers.move(self.reducer.total, filled, self.comm, step=step)
+        return totals
 
     def blame(self, parts: Sequence[Part], present: tuple[bool, ...], *, step: int) -> JobError:
         """Whose numbers are none in a step whose totals are not finite: its gradients are computed once more.
 
         Collective; the weights must be those of the step.
         """
-        tables = {name: rows.values for name, rows in self.row_gradients.items()}
-        total = first_broken({**self.reducer.total.views, **tables}, [*self.engine.emissions, *tables])
+        rows = {name: rows.values for name, rows in self.row_gradients.items()}
+        total = first_broken(self.reducer.total.views | rows, [*self.engine.emissions, *rows])
         names: list[str | None] = []
 
         def look(slot: Slot) -> None:
             names.append(first_broken(slot.views, self.engine.emissions))
 
         loss = sum(row[0] for row in self._own(parts, present, look=look))
-        names.append(first_broken(self._rows.noted(), [*tables]))
+        names.append(first_broken(self._rows.noted(), [*rows]))
         return blame(loss, next(filter(None, names), None), total, self.comm, step=step)
 
     def close(self) -> None:
         """Leave the world in order; every worker closes."""
         self.comm.close()
+
+    def _weights_in(self, window: Window) -> Weights:
+        return Weights(self.layouts, self._trainable, self.flat_gradients, window, self.comm)
 
     def _own(
         self, parts: Sequence[Part], present: tuple[bool, ...], *, look: Callable[[Slot], object] = lambda _slot: None
@@ -228,22 +246,14 @@ class DataParallel:
         return rows
 
     def _fill(self, part: Part, slot: Slot, row: list[float]) -> None:
-        """One part, micro-batch by micro-batch: gradients and buffer changes to its slot.
-
-        To its row: the sum of the loss, the count, and whether there are samples.
-        """
+        """One part, piece by piece: gradients and changes of buffers to its slot, loss and count to its row."""
         row[2] = len(part) > 0
         cut = pieces(part, self.micro_batches, self.min_part)
         for number, (piece, state) in enumerate(zip(cut, self.carried.of(part, cut), strict=True)):
-            outcome = self.engine.gradients(piece, self._destination(slot, add=number > 0), state)
+            outcome = self.engine.gradients(piece, Destination(slot.views, add=number > 0), state)
             row[0] += float(outcome.loss_sum)
             row[1] += float(outcome.count)
             self._buffers.note(outcome, slot, part=part.index, piece=number, pieces=len(cut))
             self._rows.note(part.index, outcome.rows)
             self.carried.note(part, number, outcome.state)
         self._order.take(part.index, slot.buffers, row[1])
-
-    def _destination(self, slot: Slot, *, add: bool) -> Destination:
-        if slot not in self._destinations:
-            self._destinations[slot] = (Destination(slot.views), Destination(slot.views, add=True))
-        return self._destinations[slot][add]

@@ -17,6 +17,11 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
     return total.hexdigest()
 
 
-def raw(tensor: Tensor) -> bytes:
-    """The bytes of a contiguous tensor on the CPU, as they lie in memory."""
-    return tensor.reshape(-1).view(torch.uint8).numpy().tobytes()
+def digests(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    """The digest of each tensor alone, by name."""
+    return {name: digest({name: tensor}) for name, tensor in tensors.items()}
+
+
+def raw(tensor: Tensor) -> memoryview:
+    """The bytes of a contiguous tensor on the CPU, where they lie in memory."""
+    return tensor.reshape(-1).view(torch.uint8).numpy().data

@@ -16,18 +16,27 @@ from distbp.workloads.base import Workload
 
 
 @torch.no_grad()
-def evaluate(workload: Workload, split: Split, comm: Communicator, *, batch_size: int, step: int) -> dict[str, float]:
-    """The mean loss and the metrics of a split, over all workers: each worker takes some of its blocks."""
+def evaluate(
+    workload: Workload, split: Split, comm: Communicator, *, batch_size: int, step: int
+) -> dict[str, float] | None:
+    """The mean loss and the metrics of a split, over all workers: each worker takes some of its blocks.
+
+    None, on every worker, where one is asked to stop.
+    """
     name = Name(step, "evaluate")
     mine: list[Measured] = []
     state: State = ()
     with evaluating(workload.module):
         for block in evaluation(split, batch_size=batch_size, rank=comm.rank, size=comm.size, device=comm.device):
+            if comm.board.asked:
+                break
             measured, state = measure(workload, block, state)
             mine.append(measured)
     first = next(iter(mine), None)
-    told = comm.gather_json([list(first.sums), first.scores.shape[1]] if first else None, name=name)
-    names, width = next(filter(None, told))
+    told = comm.gather_json([comm.board.asked, [list(first.sums), first.scores.shape[1]] if first else None], name=name)
+    if any(asked for asked, _ in told):
+        return None
+    names, width = next(shape for _, shape in told if shape)
     rows, examples = blocks(len(split), batch_size) * split.segments, len(split) * split.segments
     sums = torch.zeros(rows, len(names), dtype=torch.float64, device=comm.device)
     scores = torch.zeros(examples if width else 0, width, dtype=torch.float64, device=comm.device)

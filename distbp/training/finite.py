@@ -38,14 +38,15 @@ def first_broken(gradients: Mapping[str, Tensor], names: Sequence[str]) -> str |
 def blame(loss: float, mine: str | None, total: str | None, comm: Communicator, *, step: int) -> JobError:
     """The first rank whose own loss is not finite, or whose gradient of ``mine`` is not. Collective.
 
-    ``loss`` is of this rank's samples. Where each rank's gradients are finite, what is broken is their sum, ``total``:
-    it is too large, or what was seen is not there any more.
+    ``loss`` is of this rank's samples. Where each rank's gradients are finite, what is broken is their sum, ``total``,
+    as far as this rank has it: it is too large, or what was seen is not there any more.
     """
-    everyone = comm.gather_json([repr(loss), mine], name=Name(step, "compute"))
-    for rank, (its_loss, name) in enumerate(everyone):
+    everyone = comm.gather_json([repr(loss), mine, total], name=Name(step, "compute"))
+    for rank, (its_loss, name, _) in enumerate(everyone):
         causes = [] if math.isfinite(float(its_loss)) else [f"the loss is {its_loss} on its samples"]
         causes += [f"its gradient of {name} is not finite"] if name else []
         if causes:
             return JobError(f"{' and '.join(causes)}; {UNCHANGED}", rank=rank, step=step, phase="compute")
+    total = next((its_total for *_, its_total in everyone if its_total), None)
     cause = f"the sum of the gradients of {total} is not finite, though every rank's is, computed again; {UNCHANGED}"
     return JobError(cause, rank=0, step=step, phase="reduce")

@@ -20,18 +20,25 @@ Kernel = Callable[[Tensor, Tensor, Kept, Kept, Tensor], None]
 def fused_step(optimizer: Optimizer, scale: Tensor) -> None:
     """One step on all gradients, each divided by ``scale`` on the way: the bits of ``optimizer.step()``.
 
-    That makes the state, in the first step, and does what is not fused, or has no kernel here.
+    That makes the state, in the first step, and does what has no kernel here. The parameters are plain tensors, which
+    no tape follows.
     """
     kernel = KERNELS.get(type(optimizer))
-    if kernel is None or not all(_ready(group, optimizer.state) for group in optimizer.param_groups):
-        optimizer.grad_scale = scale  # type: ignore[attr-defined]
-        optimizer.step()
-        return
-    with torch.no_grad():
+    if kernel is None:
         for group in optimizer.param_groups:
             for w in group["params"]:
                 if w.grad is not None:
-                    kernel(w, w.grad, optimizer.state[w], group, scale)
+                    w.grad.div_(scale)
+        optimizer.step()
+        return
+    if not all(_ready(group, optimizer.state) for group in optimizer.param_groups):
+        optimizer.grad_scale = scale  # type: ignore[attr-defined]
+        optimizer.step()
+        return
+    for group in optimizer.param_groups:
+        for w in group["params"]:
+            if w.grad is not None:
+                kernel(w, w.grad, optimizer.state[w], group, scale)
 
 
 def _ready(group: Kept, state: Mapping[Tensor, Kept]) -> bool:

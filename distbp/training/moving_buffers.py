@@ -32,7 +32,6 @@ class MovingBuffers:
         if piece == 0:
             self._counts[part] = outcome.buffer_deltas
 
-    @torch.no_grad()
     def move(self, total: Slot, filled: Sequence[float], comm: Communicator, *, step: int) -> None:
         """Once the changes are summed in ``total``: the new values, on every worker.
 

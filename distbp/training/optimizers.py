@@ -1,4 +1,4 @@
-"""Optimizers on flat buffers: torch's own fused kernels, one call for each buffer.
+"""Optimizers on flat buffers: torch's own kernels, fused where it has them, one call for each buffer.
 
 A YAML file names one of these functions, and its arguments are the keys. ``parameters`` are flat: each holds many
 tensors one after the other, and every rule here is element-wise, so that no tensor's shape matters to it. The fused
@@ -6,17 +6,21 @@ kernels divide the gradient by the count on the way.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer
+from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 
 from distbp.bounds import Fraction, NonNegative, Positive
 from distbp.training.fused import fused_step
 
+Parameters = Iterable[Tensor] | Iterable[dict[str, Any]]
+"""Flat tensors, or groups of them (``params``), each with a ``rate``: a factor of the learning rate."""
+
 
 def sgd(
-    parameters: Iterable[Tensor],
+    parameters: Parameters,
     *,
     lr: Positive,
     momentum: Fraction = 0.9,
@@ -28,7 +32,7 @@ def sgd(
 
 
 def adam(
-    parameters: Iterable[Tensor],
+    parameters: Parameters,
     *,
     lr: Positive,
     beta1: Fraction = 0.9,
@@ -41,7 +45,7 @@ def adam(
 
 
 def adamw(
-    parameters: Iterable[Tensor],
+    parameters: Parameters,
     *,
     lr: Positive,
     beta1: Fraction = 0.9,
@@ -54,15 +58,28 @@ def adamw(
 
 
 def adagrad(
-    parameters: Iterable[Tensor], *, lr: Positive, eps: Positive = 1e-10, weight_decay: NonNegative = 0.0
+    parameters: Parameters, *, lr: Positive, eps: Positive = 1e-10, weight_decay: NonNegative = 0.0
 ) -> Optimizer:
     """Duchi et al. 2011: ``s <- s + g^2;  w <- w - lr g / (sqrt(s) + eps)``."""
     return Adagrad(parameters, lr=lr, eps=eps, weight_decay=weight_decay, fused=True)
 
 
+def rmsprop(
+    parameters: Parameters,
+    *,
+    lr: Positive,
+    alpha: Fraction = 0.99,
+    momentum: Fraction = 0.0,
+    eps: Positive = 1e-8,
+    weight_decay: NonNegative = 0.0,
+) -> Optimizer:
+    """Tieleman and Hinton 2012: ``s <- alpha s + (1 - alpha) g^2;  w <- w - lr g / (sqrt(s) + eps)``."""
+    return RMSprop(parameters, lr=lr, alpha=alpha, momentum=momentum, eps=eps, weight_decay=weight_decay)
+
+
 def update(optimizer: Optimizer, *, lr: float, count: float) -> None:
     """One step at rate ``lr`` on gradient sums, each divided by ``count`` inside the kernel (a count of 0 by 1)."""
     for group in optimizer.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group.get("rate", 1.0)
         device = group["params"][0].device
     fused_step(optimizer, torch.tensor(float(count or 1), device=device))

@@ -1,12 +1,13 @@
 """Schedules: the learning rate's factor as a function of the samples seen, so that batch size does not bend the curve.
 
-A YAML file names one of these functions, and its arguments are the keys.
+A YAML file names one of these functions, and its arguments are the keys. Each begins with a linear warm-up, if it is
+told to, and ``t`` and ``T`` are the epochs seen and to be seen after it.
 """
 
 import math
 from collections.abc import Callable
 
-from distbp.bounds import Fraction, NonNegative
+from distbp.bounds import Fraction, NonNegative, Positive
 
 Schedule = Callable[[float, float], float]
 """``schedule(epochs seen, epochs in all)``: the factor of the learning rate, in [0, 1].
@@ -16,22 +17,56 @@ Epochs are counted in samples, as fractions; what a step has seen is counted to 
 
 
 def constant(*, warmup_epochs: NonNegative = 0.0) -> Schedule:
-    """``min(1, t / warmup)``."""
-    return lambda seen, _total: warmup(seen, warmup_epochs)
+    """1."""
+    return after_warmup(warmup_epochs, lambda _seen, _total: 1.0)
 
 
 def cosine(*, warmup_epochs: NonNegative = 0.0, final: Fraction = 0.0) -> Schedule:
-    """``final + (1 - final) (1 + cos(pi t / T)) / 2``, after a linear warm-up (Loshchilov and Hutter 2017)."""
+    """``final + (1 - final) (1 + cos(pi t / T)) / 2`` (Loshchilov and Hutter 2017)."""
+    return after_warmup(warmup_epochs, lambda seen, total: eased(1.0, final, seen / total))
+
+
+def step(*, warmup_epochs: NonNegative = 0.0, every: Positive = 30.0, factor: Fraction = 0.1) -> Schedule:
+    """``factor ^ floor(t / every)``: a fall after each ``every`` epochs (He et al. 2015: 0.1, three times)."""
+    return after_warmup(warmup_epochs, lambda seen, _total: factor ** math.floor(seen / every))
+
+
+def linear(*, warmup_epochs: NonNegative = 0.0, final: Fraction = 0.0) -> Schedule:
+    """``1 - (1 - final) t / T``."""
+    return after_warmup(warmup_epochs, lambda seen, total: 1 - (1 - final) * seen / total)
+
+
+def inverse_sqrt(*, warmup_epochs: Positive = 1.0) -> Schedule:
+    """``sqrt(warmup / (warmup + t))``, which goes on from the warm-up without a bend (Vaswani et al. 2017)."""
+    return after_warmup(warmup_epochs, lambda seen, _total: math.sqrt(warmup_epochs / (warmup_epochs + seen)))
+
+
+def one_cycle(*, rise: Fraction = 0.3, initial: Fraction = 0.04, final: Fraction = 4e-6) -> Schedule:
+    """Up from ``initial`` to 1 in the first share ``rise`` of all epochs, down to ``final`` in the rest, each as half a
+    cosine (Smith and Topin 2018; the defaults are those of ``torch.optim.lr_scheduler.OneCycleLR``).
+    """
 
     def factor(seen: float, total: float) -> float:
-        if seen < warmup_epochs:
-            return warmup(seen, warmup_epochs)
-        progress = min(1.0, (seen - warmup_epochs) / max(total - warmup_epochs, 1e-12))
-        return final + (1 - final) * (1 + math.cos(math.pi * progress)) / 2
+        progress = min(1.0, seen / total)
+        if progress < rise:
+            return eased(initial, 1.0, progress / rise)
+        return eased(1.0, final, (progress - rise) / (1 - rise))
 
     return factor
 
 
-def warmup(seen: float, epochs: float) -> float:
-    """``min(1, t / epochs)``: linear from nothing to the full rate."""
-    return min(1.0, seen / epochs) if epochs > 0 else 1.0
+def after_warmup(epochs: float, schedule: Schedule) -> Schedule:
+    """``t / epochs`` for the first ``epochs``, then ``schedule`` of what is left."""
+
+    def factor(seen: float, total: float) -> float:
+        if seen < epochs:
+            return seen / epochs
+        rest = max(total - epochs, 1e-12)
+        return schedule(min(seen - epochs, rest), rest)
+
+    return factor
+
+
+def eased(begin: float, end: float, progress: float) -> float:
+    """From ``begin`` to ``end`` along half a cosine."""
+    return end + (begin - end) * (1 + math.cos(math.pi * progress)) / 2

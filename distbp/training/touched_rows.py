@@ -9,20 +9,25 @@ does not: there a gradient of zero changes nothing.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
 from distbp.rows import Rows, none_of
+from distbp.training.groups import Group
 
 
 class TouchedRows:
-    """Of the table ``name``, (V, D). ``parameter``, (U, D), holds the rows in hand; there are none between steps."""
+    """Of the table ``name``, (V, D), of a ``group`` of parameters.
 
-    def __init__(self, name: str, table: Tensor) -> None:
+    ``parameter``, (U, D), holds the rows in hand; there are none between steps.
+    """
+
+    def __init__(self, name: str, table: Tensor, group: Group) -> None:
         self.name = name
+        self.group = group
         self.parameter = none_of(table).values.detach()
         self._table = table.detach()
         self._state: dict[str, Tensor] = {}  # by kind, each (V, D), zeros where no row has been touched
@@ -74,9 +79,15 @@ class TouchedRows:
         return {kind: value for kind, value in state if isinstance(value, Tensor) and value.dim() == 0}
 
 
-@contextmanager
-def touching(tables: Sequence[TouchedRows], gradients: Mapping[str, Rows], optimizer: Optimizer) -> Iterator[None]:
+def touching(
+    tables: Sequence[TouchedRows], gradients: Mapping[str, Rows], optimizer: Optimizer
+) -> AbstractContextManager[None]:
     """Within, the optimizer has in hand the rows of each table that have gradients."""
+    return _touching(tables, gradients, optimizer) if tables else nullcontext()
+
+
+@contextmanager
+def _touching(tables: Sequence[TouchedRows], gradients: Mapping[str, Rows], optimizer: Optimizer) -> Iterator[None]:
     with torch.no_grad():
         for rows in tables:
             rows.take(gradients[rows.name], optimizer)

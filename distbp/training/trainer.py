@@ -1,24 +1,33 @@
 """The training loop: batches in, steps, evaluations and checkpoints out."""
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
-from torch import Tensor
 from torch.optim import Optimizer
 
+from distbp.comm.base import Name
 from distbp.data.loader import Batch, Loader
 from distbp.data.split import Split
+from distbp.errors import RequestError, StoppedError
 from distbp.record import Record, Silence
-from distbp.training.checkpoint import Checkpoint, discard_after, fill, save
+from distbp.training.average import Average
+from distbp.training.checkpoint import Checkpoint, fill_module
+from distbp.training.clip import Clip
 from distbp.training.data_parallel import DataParallel
 from distbp.training.evaluation import evaluate
 from distbp.training.flat_state import by_name, restore
-from distbp.training.optimizers import update
+from distbp.training.optimizers import update as apply
 from distbp.training.schedules import Schedule
+from distbp.training.shelf import discard_after
+from distbp.training.totals import Totals
 from distbp.training.touched_rows import touching
+from distbp.training.writer import Writer
 from distbp.workloads.base import Workload
+
+MOST_SKIPPED = 10  # steps one after the other whose gradients are not numbers: more will not be better
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,9 @@ class Plan:
     evaluate_every: int | Literal["never"]  # epochs
     checkpoint_every: int | None  # steps
     keep: int
+    clip: Clip = field(default_factory=Clip)
+    average: float | None = None  # decay of the average of the weights
+    nonfinite: Literal["stop", "skip"] = "stop"  # a step whose gradients are not numbers
     config: dict[str, Any] = field(default_factory=dict)  # what was asked for, as a checkpoint tells it
 
 
@@ -59,44 +71,87 @@ class Trainer:
         self.split = split
         self.run_dir = run_dir
         self.clock = parallel.clock
+        self.average = Average(plan.average, parallel.weights)
         self.steps = min(plan.epochs * loader.steps_per_epoch, plan.steps or plan.epochs * loader.steps_per_epoch)
+        self.writer = Writer(run_dir / "checkpoints", keep=plan.keep)
         self.position = 0  # steps done
         self._saved = -1
+        self._skipped = 0  # steps, one after the other
         self.record: Record = Silence()
         self.metrics: dict[str, float] = {}
 
     def fit(self, record: Record) -> dict[str, float]:
-        """Train to the end of the plan; the metrics of the evaluated split. What happens is told to ``record``."""
+        """Train to the end of the plan; the metrics of the evaluated split. What happens is told to ``record``.
+
+        StoppedError, on every worker, where one is told to stop; then the state is saved.
+        """
         self.record = record
+        with self.parallel.comm.board.saving():
+            self._fit()
+        return self.metrics
+
+    def _fit(self) -> None:
+        if self.position:
+            self.save()  # it goes on from a checkpoint, which may be elsewhere
+            if self.position % self.loader.steps_per_epoch == 0:
+                self.end_epoch()
         while self.position < self.steps:
             for batch in self.batches(self.position // self.loader.steps_per_epoch):
                 self.step(batch)
             self.end_epoch()
         self.save()
         self.evaluate()
-        return self.metrics
+        self.writer.wait()
 
     def step(self, batch: Batch) -> None:
         """One batch: this worker's gradients, everybody's sum, one update."""
-        begin, end = self.epochs_after(self.position), self.epochs_after(self.position + 1)
-        lr = self.plan.lr * self.schedule((begin + end) / 2, self.plan.epochs)
         totals = self.parallel.gradients(batch.parts, batch.present, step=batch.step)
-        if not totals.finite:
-            raise self.parallel.blame(batch.parts, batch.present, step=batch.step)
-        self.clock.at(batch.step, "update")
-        with touching(self.parallel.touched_rows, self.parallel.row_gradients, self.optimizer):
-            update(self.optimizer, lr=lr, count=totals.count)
-        self.position = batch.step + 1
-        self.clock.at(self.position, "data")
-        self.record.step(
-            batch,
-            loss=totals.loss,
-            lr=lr,
-            compression_error=totals.compression_error,
-            milliseconds=self.clock.take(),
-        )
+        if totals.finite:
+            self.update(batch, totals)
+        else:
+            self.skip(batch)
+        self.writer.look()
         if self.plan.checkpoint_every and self.position % self.plan.checkpoint_every == 0:
             self.save()
+        if totals.stop:
+            self.stop()
+
+    def update(self, batch: Batch, totals: Totals) -> None:
+        """The weights after a step whose gradients are numbers, and its record."""
+        begin, end = self.epochs_after(self.position), self.epochs_after(self.position + 1)
+        lr = self.plan.lr * self.schedule((begin + end) / 2, self.plan.epochs)
+        self.clock.at(batch.step, "update")
+        rows = [rows.values for rows in self.parallel.row_gradients.values()]
+        divisor, norm = self.plan.clip.bound(self.parallel.weights, rows, count=totals.count, step=batch.step)
+        with touching(self.parallel.touched_rows, self.parallel.row_gradients, self.optimizer):
+            apply(self.optimizer, lr=lr, count=divisor)
+        self.average.move()
+        self.parallel.weights.spread(step=batch.step)
+        self.position = batch.step + 1
+        self.clock.at(self.position, "data")
+        figures = {"loss": totals.loss, "lr": lr, "compression_error": totals.compression_error, "gradient_norm": norm}
+        self.record.step(batch, figures, self.clock.take())
+        self._skipped = 0
+
+    def skip(self, batch: Batch) -> None:
+        """Leave all as it was before a step whose numbers are none; JobError if that is not wanted, or goes on."""
+        error = self.parallel.blame(batch.parts, batch.present, step=batch.step)
+        self.parallel.carried.stay()
+        self._skipped += 1
+        if self.plan.nonfinite == "stop" or self._skipped > MOST_SKIPPED:
+            raise error
+        self.position = batch.step + 1
+        self.clock.at(self.position, "data")
+        self.clock.take()
+        self.record.skipped(self.position, str(error))
+
+    def stop(self) -> NoReturn:
+        """Save, and leave the rest to a run that goes on from there. No worker leaves before that is done."""
+        self.save()
+        self.writer.wait()
+        self.parallel.comm.barrier(name=Name(self.position, "checkpoint"))
+        where = f"after step {self.position}; saved in {self.run_dir}"
+        raise StoppedError(f"{where}; the same command with run_dir={self.run_dir} resume=latest goes on")
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """What is left of this epoch, up to the last step of the plan."""
@@ -117,46 +172,67 @@ class Trainer:
     def evaluate(self) -> None:
         """The metrics of the split, recorded."""
         self.clock.at(self.position, "evaluate")
-        self.metrics = evaluate(
-            self.workload, self.split, self.parallel.comm, batch_size=self.plan.batch_size, step=self.position
-        )
+        with self.average.shown(step=self.position):
+            metrics = evaluate(
+                self.workload, self.split, self.parallel.comm, batch_size=self.plan.batch_size, step=self.position
+            )
+        if metrics is None:
+            self.stop()
+        self.metrics = metrics
         self.record.evaluation(self.position, self.metrics)
 
     def save(self) -> None:
-        """A checkpoint of this moment, written by rank 0, unless it has one, if all workers have its weights."""
+        """A checkpoint of this moment, begun by rank 0, unless it has one, if all workers have its weights."""
         self.parallel.guard.compare(self.position)
         self.clock.at(self.position, "checkpoint")
         if self._saved != self.position:
             self._saved = self.position
-            reduction, carried = self.parallel.reducer.order.state(), self.parallel.carried.gathered(self.position)
+            begin = time.perf_counter()
+            checkpoint = self.checkpoint()
             if self.parallel.comm.rank == 0:
-                save(self.checkpoint(reduction, carried), self.run_dir / "checkpoints", keep=self.plan.keep)
+                self.writer.write(checkpoint, before=self.record.commit, since=begin)
         self.clock.at(self.position, "data")
 
-    def checkpoint(self, reduction: Mapping[str, Tensor], carried: Mapping[str, Tensor]) -> Checkpoint:
-        """The run as it stands; ``reduction`` is what the sums remember, ``carried`` what the module carries on."""
+    def checkpoint(self) -> Checkpoint:
+        """The run as it stands, whole on rank 0, until the next step. Collective."""
         epoch, batch = divmod(self.position, self.loader.steps_per_epoch)
-        state = by_name(self.optimizer, self.parallel.flat_parameters, self.parallel.layouts)
+        reduction, carried = self.parallel.reducer.order.state(), self.parallel.carried.gathered(self.position)
+        state = by_name(self.optimizer, self.parallel.weights, step=self.position)
+        state |= self.average.by_name(step=self.position)
         for rows in self.parallel.touched_rows:
             state |= rows.by_name(self.optimizer)
         model = self.workload.module.state_dict()
         return Checkpoint(self.position, epoch, batch, self.plan.config, model, state, reduction, carried)
 
-    def resume(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint, on whatever number of workers. RequestError if it is not of this module."""
-        fill(self.workload.module, checkpoint)
-        if checkpoint.config["optimizer"]["_target_"] == self.plan.config["optimizer"]["_target_"]:
-            restore(checkpoint.optimizer, self.optimizer, self.parallel.flat_parameters, self.parallel.layouts)
+    def resume(self, checkpoint: Checkpoint, path: Path) -> None:
+        """Go on from the checkpoint of ``path``, on whatever number of workers. RequestError if it does not fit.
+
+        One that is not among those of this run becomes the first of them.
+        """
+        fill_module(self.workload.module, checkpoint)
+        try:
+            self._restore(checkpoint)
+        except (KeyError, RuntimeError) as error:
+            what = f"its optimizer's state does not fit the module ({' '.join(str(error).split())})"
+            raise RequestError("resume", path, what) from error
+        own = path.parent.resolve() == (self.run_dir / "checkpoints").resolve()
+        if self.parallel.comm.rank == 0:
+            discard_after(checkpoint.step if own else -1, self.run_dir / "checkpoints")
+        self.position = checkpoint.step
+        self._saved = checkpoint.step if own else -1
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        """The state of the optimizer, and what the sums remember, where the request asks for the same ones."""
+        if checkpoint.config["optimizer"].get("_target_") == self.plan.config["optimizer"]["_target_"]:
+            restore(checkpoint.optimizer, self.optimizer, self.parallel.weights)
             for rows in self.parallel.touched_rows:
                 rows.restore(checkpoint.optimizer, self.optimizer)
+        self.average.restore(checkpoint.optimizer)
         alike = {key for key, value in self.plan.config.items() if checkpoint.config.get(key) == value}
         if {"reduction", "shards"} <= alike:
             self.parallel.reducer.order.restore(checkpoint.reduction)
         if {"workload", "batch_size", "seed"} <= alike:
             self.parallel.carried.restore(checkpoint.carried, self.loader.cut)
-        if self.parallel.comm.rank == 0:
-            discard_after(checkpoint.step, self.run_dir / "checkpoints")
-        self.position = self._saved = checkpoint.step
 
     def epochs_after(self, steps: int) -> float:
         """The epochs that so many steps make, in samples: the last batch of an epoch counts what it holds."""

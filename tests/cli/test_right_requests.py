@@ -13,7 +13,7 @@ from distbp.comm.world import World
 from distbp.config import conf_dir
 from distbp.errors import JobError, RequestError
 from distbp.schema import Request
-from distbp.training import checkpoint
+from distbp.training import shelf
 from tests.cli.conftest import Distbp, Launched
 
 
@@ -139,7 +139,7 @@ def test_evaluate_asks_for_what_the_run_asked_for(
     distbp: Distbp, launched: Launched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
-    monkeypatch.setattr(checkpoint, "overrides_of", lambda *where: asked.append(where) or RECORDED)
+    monkeypatch.setattr(shelf, "overrides_of", lambda *where: asked.append(where) or RECORDED)
     assert distbp("evaluate", "resume=latest", "run_dir=there", "seed=9").code == 0
     assert asked == [("latest", "there")]
     ((verb, request),) = launched.jobs
@@ -149,7 +149,7 @@ def test_evaluate_asks_for_what_the_run_asked_for(
 
 
 def test_a_checkpoint_cannot_say_what_is_called(distbp: Distbp, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoint, "overrides_of", lambda *_: ["optimizer._target_=os.system"])
+    monkeypatch.setattr(shelf, "overrides_of", lambda *_: ["optimizer._target_=os.system"])
     answer = distbp("evaluate", "resume=there")
     assert answer.code == 2
     assert answer.err.startswith("distbp: error: optimizer._target_=os.system: ")

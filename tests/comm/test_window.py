@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -65,12 +66,12 @@ def writes_are_seen(window: Window, ranks: list[int], rank: int, turn: int) -> N
         assert torch.equal(part, torch.full_like(part, (writer + turn) % 256))
 
 
-def holds_over_mpi(comm: Communicator, per_node: int) -> str:
+def holds_over(comm: Communicator, kind: Literal["mpi", "torch"], per_node: int) -> str:
     """In a group of its own; what is said to standard error."""
     world = World.detect().with_ranks_per_node(per_node)
     said = io.StringIO()
     with contextlib.redirect_stderr(said):
-        group = join(world, channel(world), kind="mpi", device="cpu", timeout=30.0)
+        group = join(world, channel(world), kind=kind, device="cpu", timeout=30.0)
         holds(group, per_node)
         group.close()
     return said.getvalue()
@@ -81,17 +82,17 @@ def test_threads(size: int, per_node: int) -> None:
     threads.run(size, holds, per_node, ranks_per_node=per_node)
 
 
+@pytest.mark.parametrize("kind", ["mpi", "torch"])
 @pytest.mark.parametrize(("size", "per_node"), CASES)
-def test_mpi(pool: Pool, size: int, per_node: int) -> None:
-    first, *others = pool.run("mpi", size, holds_over_mpi, per_node)
+def test_processes(pool: Pool, kind: str, size: int, per_node: int) -> None:
+    first, *others = pool.run(kind, size, holds_over, kind, per_node)
     assert not any(others)
     uneven = "distbp: gradients travel as messages, not in shared memory: the nodes have different numbers of workers"
     assert first == (f"{uneven} (2, 1)\n" if size % per_node else "")
 
 
-@pytest.mark.parametrize(("kind", "size"), [("local", 1), ("torch", 2)])
-def test_others_share_nothing(pool: Pool, kind: str, size: int) -> None:
-    pool.run(kind, size, holds, 1)
+def test_a_rank_alone_shares_nothing(pool: Pool) -> None:
+    pool.run("local", 1, holds, 1)
 
 
 def refused(comm: Communicator, folder: str) -> str:

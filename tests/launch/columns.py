@@ -109,7 +109,8 @@ def weights(comm, engine, model, micro_batches):
         module, loss, engine=engine, comm=comm, min_part=least, micro_batches=micro_batches, bucket_bytes=4096
     )
     parallel.prepare(loader.example())
-    optimizer = adamw(parallel.flat_parameters, lr=0.01)
+    parallel.divide_update()
+    optimizer = adamw(parallel.updated, lr=0.01)
     batches = list(loader.epoch(0))
     for part in (part for batch in batches for part in batch.parts):
         parallel.engine.prepare(part)  # threads lower before any of them computes: see comm/threads.py
@@ -117,6 +118,7 @@ def weights(comm, engine, model, micro_batches):
     for batch in batches:
         totals = parallel.gradients(batch.parts, batch.present, step=batch.step)
         update(optimizer, lr=0.01, count=totals.count)
+        parallel.weights.spread(step=batch.step)
     return digest(module.state_dict())
 
 

@@ -102,16 +102,3 @@ def test_a_worker_that_sleeps_is_named_after_the_time_out(tmp_path, launcher):
     (message,) = messages(run.stderr)
     assert "rank 1 failed at step 5 in phase data: it did not arrive within comm.timeout=1 s" in message
     assert re.search(r'workload.py", line \d+ in batch', run.stderr), "the stack of the rank that others wait for"
-
-
-@pytest.mark.parametrize("launcher", LAUNCHERS)
-def test_sigterm_ends_all(tmp_path, launcher):
-    folder = tmp_path / "run"
-    run = started(folder, launcher)
-    until_step(run, folder, 3)
-    run.process.send_signal(signal.SIGTERM)
-    code = run.wait(SOON + 5)
-    left = run.processes()
-    run.end()
-    assert not left
-    assert code != 0

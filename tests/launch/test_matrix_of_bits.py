@@ -10,8 +10,8 @@ from distbp.comm.connect import join
 from distbp.comm.world import World
 from tests.launch.columns import COLUMNS, hashes
 
-TRANSPORTS = ("window", "nodes of 1", "nodes of 2", "gloo", "threads")
-CUT = [(2, "window"), (3, "window"), (4, "nodes of 2"), (3, "gloo"), (2, "threads")]
+TRANSPORTS = ("window", "nodes of 1", "nodes of 2", "gloo", "gloo, nodes of 1", "gloo, nodes of 2", "threads")
+CUT = [(2, "window"), (3, "window"), (4, "nodes of 2"), (3, "gloo"), (3, "gloo, nodes of 1"), (2, "threads")]
 MATRIX = [
     pytest.param(workers, transport, marks=[] if (workers, transport) in CUT else pytest.mark.long)
     for transport in TRANSPORTS
@@ -19,10 +19,10 @@ MATRIX = [
 ]
 
 
-def hashes_on_nodes(comm, ranks_per_node):
+def hashes_on_nodes(comm, ranks_per_node, kind):
     """As on several machines: every so many ranks make a node."""
     world = World.detect().with_ranks_per_node(min(ranks_per_node, comm.size))
-    with closing(join(world, channel(world), kind="mpi", device="cpu", timeout=60.0)) as group:
+    with closing(join(world, channel(world), kind=kind, device="cpu", timeout=60.0)) as group:
         return hashes(group)
 
 
@@ -30,9 +30,10 @@ def row(pool, workers, transport):
     """Each rank's hashes of every column."""
     if transport == "threads":
         return threads.run(workers, hashes, timeout=100.0)
-    if transport.startswith("nodes"):
-        return pool.run("mpi", workers, hashes_on_nodes, int(transport.split()[-1]), timeout=100.0)
-    return pool.run({"window": "mpi", "gloo": "torch"}[transport], workers, hashes, timeout=100.0)
+    kind = "torch" if "gloo" in transport else "mpi"
+    if "nodes" in transport:
+        return pool.run(kind, workers, hashes_on_nodes, int(transport.split()[-1]), kind, timeout=100.0)
+    return pool.run(kind, workers, hashes, timeout=100.0)
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """Checkpoints: what was saved is what is loaded, damage is named, and going on gives the undisturbed run's bits."""
 
+import io
 import json
 
 import pytest
@@ -11,7 +12,8 @@ from torch import nn
 from distbp import config, job
 from distbp.comm import threads
 from distbp.errors import RequestError
-from distbp.training.checkpoint import Checkpoint, find, load, save, saved
+from distbp.training.checkpoint import Checkpoint, load, save
+from distbp.training.shelf import keep_newest, newest_good, saved
 from distbp.workloads.perceptron import perceptron
 
 CONFIG = {"overrides": ["seed=1"], "shards": 1, "threads": 1, "optimizer": {}}
@@ -30,7 +32,7 @@ def example(step=3):
 
 
 def test_a_checkpoint_comes_back_whole(tmp_path):
-    path = save(example(), tmp_path, keep=2)
+    path = save(example(), tmp_path)
     loaded = load(path)
     assert (loaded.step, loaded.epoch, loaded.batch, loaded.config) == (3, 1, 1, CONFIG)
     for part in ("model", "optimizer"):
@@ -41,11 +43,13 @@ def test_a_checkpoint_comes_back_whole(tmp_path):
 
 def test_the_newest_are_kept_and_found(tmp_path):
     for step in (1, 20, 300):
-        save(example(step), tmp_path / "checkpoints", keep=2)
+        save(example(step), tmp_path / "checkpoints")
+        keep_newest(2, tmp_path / "checkpoints")
     assert [path.name for path in saved(tmp_path / "checkpoints")] == ["step-00000020", "step-00000300"]
     newest = tmp_path / "checkpoints" / "step-00000300"
-    assert find(str(tmp_path), None) == find("latest", tmp_path) == find(str(newest), None) == newest
-    assert find("latest", tmp_path / "elsewhere") is None
+    for resume, run_dir in ((str(tmp_path), None), ("latest", tmp_path), (str(newest), None)):
+        assert newest_good(resume, run_dir).path == newest
+    assert newest_good("latest", tmp_path / "elsewhere") is None
 
 
 def flip(path):
@@ -76,10 +80,10 @@ DAMAGE = {
 
 @pytest.mark.parametrize(("name", "damage", "message"), DAMAGE.values(), ids=DAMAGE)
 def test_damage_is_refused_by_name(tmp_path, name, damage, message):
-    path = save(example(), tmp_path, keep=1)
+    path = save(example(), tmp_path)
     damage(path / name)
     with pytest.raises(RequestError, match=message):
-        load(find(str(path), None))
+        newest_good(str(path), None)
 
 
 def train(comm, folder, *overrides):
@@ -133,6 +137,70 @@ def test_going_on_with_another_request_is_refused(tmp_path, change, message):
     threads.run(1, train, folder, "epochs=1", "steps=2")
     with pytest.raises(RequestError, match=rf"{message}.*resume_allow=\[{change.split('=')[0]}\]"):
         threads.run(1, train, folder, "epochs=1", "steps=4", "resume=latest", change)
+
+
+def said(comm, folder, *overrides):
+    """What the user reads of the resumption."""
+    torch.set_num_threads(1)
+    console = Console(record=True, file=io.StringIO(), width=300)
+    how = ("batch_size=512", "evaluate.every=never", "workload.hidden=[8]", f"run_dir={folder}")
+    job.train(config.request(*how, *overrides), comm, console)
+    return [line for line in console.export_text().splitlines() if line.startswith("resume: ")]
+
+
+def test_it_is_said_where_a_run_goes_on_and_what_becomes_of_the_bits(tmp_path):
+    folder = tmp_path / "run"
+    newest = folder / "checkpoints" / "step-00000002"
+    auto = ("epochs=1", "resume=latest", "checkpoint.every=1")
+    (nothing, *_) = threads.run(2, said, folder, *auto, "steps=2", "engine=autograd", "optimizer=sgd")
+    assert nothing == [f"resume: there is no checkpoint in {folder} yet: from step 0"]
+    assert json.loads((newest / "checkpoint.json").read_text())["config"]["shards"] == 2
+    (lines,) = threads.run(1, said, folder, *auto, "steps=3", "engine=manual", "optimizer=sgd", "checkpoint.keep=3")
+    told = "resume: engine.name=manual (it was autograd): the bits are not those of a run without a break"
+    assert lines == [f"resume: step 2, from {newest}", told]
+    flip(folder / "checkpoints" / "step-00000003" / "optimizer.safetensors")
+    (lines,) = threads.run(1, said, folder, *auto, "steps=3", "engine=manual", "optimizer=sgd")
+    assert "passed over" in lines[0]
+    assert "step-00000003/optimizer.safetensors: tensor " in lines[0]
+    assert lines[1] == f"resume: step 2, from {newest}"
+
+
+def test_fewer_steps_than_are_done_are_refused(tmp_path):
+    folder = str(tmp_path / "run")
+    threads.run(1, train, folder, "epochs=2", "steps=40")
+    with pytest.raises(RequestError, match=r"steps=39: 40 or more: as many are done"):
+        threads.run(1, train, folder, "epochs=2", "steps=39", "resume=latest")
+    with pytest.raises(RequestError, match=r"epochs=1: 2 or more: as many have begun"):
+        threads.run(1, train, folder, "epochs=1", "resume=latest")
+
+
+def test_a_run_that_goes_on_elsewhere_begins_with_a_copy(tmp_path):
+    """So that it can go on again before its first checkpoint."""
+    before, after = tmp_path / "before", tmp_path / "after"
+    threads.run(1, train, str(before), "epochs=1", "steps=2")
+    (expected,) = threads.run(1, train, str(after), "epochs=1", "steps=4", f"resume={before}", "checkpoint.keep=9")
+    assert [path.name for path in saved(after / "checkpoints")] == ["step-00000002", "step-00000004"]
+    (again,) = threads.run(1, train, str(before), "epochs=1", "steps=4", "resume=latest")
+    assert again == expected
+
+
+def test_an_evaluation_that_was_due_is_made_up_for_once(tmp_path):
+    """A run that is killed after an epoch's last checkpoint, before or after the evaluation, has one line of it."""
+    folder = tmp_path / "run"
+    how = ("epochs=2", "batch_size=1000", "evaluate.every=1", "checkpoint.every=4", "checkpoint.keep=9")
+    threads.run(1, evaluating, str(folder), *how)
+    whole = lines(folder)
+    for cut in (5, 6):  # lines: four steps and, or without, their evaluation
+        log = (folder / "metrics.jsonl").read_text().splitlines(keepends=True)
+        (folder / "metrics.jsonl").write_text("".join(log[: cut - 1]))
+        threads.run(1, evaluating, str(folder), *how, f"resume={folder}/checkpoints/step-00000004")
+        assert lines(folder) == whole
+
+
+def evaluating(comm, folder, *overrides):
+    torch.set_num_threads(1)
+    how = ("engine=autograd", "workload.hidden=[8]", "log.every=1", f"run_dir={folder}")
+    job.train(config.request(*how, *overrides), comm, SILENT)
 
 
 def test_what_is_allowed_to_change_may(tmp_path):

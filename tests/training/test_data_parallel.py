@@ -106,7 +106,7 @@ def test_parameters_and_gradients_are_views_into_the_buffers(engine):
     module = model()
     step = distbp.DataParallel(module, mean_loss, engine=engine, comm=LocalCommunicator())
     step(*examples())
-    parameters, gradients = step.flat_parameters[0], step.flat_gradients[0]
+    parameters, gradients = step.weights.shares[0], step.flat_gradients[0]
     for parameter in module.parameters():
         assert parameter.untyped_storage().data_ptr() == parameters.untyped_storage().data_ptr()
         assert parameter.grad.untyped_storage().data_ptr() == gradients.untyped_storage().data_ptr()

@@ -77,8 +77,12 @@ def test_a_count_of_nothing_divides_by_one():
 
 
 def test_what_is_not_fused_steps_by_itself():
-    parameter = torch.ones(3)
-    parameter.grad = torch.full((3,), 2.0)
-    optimizer = torch.optim.RMSprop([parameter], lr=1.0)
-    optimizers.update(optimizer, lr=0.0, count=1)
-    assert torch.equal(parameter, torch.ones(3))
+    parameters, twins = ([torch.ones(3), torch.ones(2)] for _ in range(2))
+    optimizer = optimizers.rmsprop(parameters, lr=1.0, momentum=0.5)
+    twin = torch.optim.RMSprop(twins, lr=1.0, momentum=0.5)
+    for step in range(3):
+        for parameter, other in zip(parameters, twins, strict=True):
+            parameter.grad, other.grad = torch.full_like(parameter, 6.0 + step), torch.full_like(other, 6.0 + step) / 4
+        optimizers.update(optimizer, lr=1.0, count=4)
+        twin.step()
+        assert all(map(torch.equal, parameters, twins))

@@ -16,10 +16,11 @@ from distbp.record import Silence
 from distbp.reduction.row_cost import WAYS
 from distbp.reduction.row_reducer import RowReducer
 from distbp.training import optimizers
-from distbp.training.checkpoint import load, saved
+from distbp.training.checkpoint import load
 from distbp.training.data_parallel import DataParallel
 from distbp.training.digest import digest
 from distbp.training.schedules import constant
+from distbp.training.shelf import saved
 from distbp.training.trainer import Plan, Trainer
 from distbp.workloads.base import Workload
 
@@ -73,6 +74,7 @@ def trainer(comm, folder, engine, rule, *, sparse=True, head=True, way=None, ste
     loader = Loader(workload.training, batch_size=23, shards=4, seed=0, rank=comm.rank, size=comm.size)
     parallel = DataParallel(module, loss, engine=engine, comm=comm, micro_batches=micro_batches)
     parallel.prepare(loader.example())
+    parallel.divide_update()
     if way:
         parallel._rows = RowReducer(parallel.engine.tables, comm, way=way)
     make = optimizers.sgd if rule == "momentum" else getattr(optimizers, rule)
@@ -94,7 +96,8 @@ def train(comm, folder, engine, rule, told=None):
 def go_on(comm, folder, rule, told):
     """From the run's newest checkpoint to the end: this rank's hash of its own weights."""
     made = trainer(comm, Path(folder), "manual", rule, **told)
-    made.resume(load(saved(made.run_dir / "checkpoints")[-1]))
+    newest = saved(made.run_dir / "checkpoints")[-1]
+    made.resume(load(newest), newest)
     made.fit(Silence())
     return digest(made.workload.module.state_dict())
 

@@ -74,6 +74,7 @@ def trained(
         workload.module, workload.loss, engine=engine, begin=workload.begin, comm=LocalCommunicator()
     )
     parallel.prepare(loader.example())
+    parallel.divide_update()
     config = {"optimizer": {"_target_": optimizer}, "shards": 1, "threads": 1}
     Trainer(
         workload,
@@ -81,7 +82,7 @@ def trained(
         loader,
         optimizer=getattr(optimizers, optimizer)(parallel.updated, lr=lr, **told),
         schedule=constant(),
-        plan=Plan(STEPS, STEPS, lr, batch_size, "never", None, 1, config),
+        plan=Plan(STEPS, STEPS, lr, batch_size, "never", None, 1, config=config),
         split=workload.training,
         run_dir=folder,
     ).fit(Silence())
