@@ -19,7 +19,6 @@ from distbp.data.vocabulary import Vocabulary
 from distbp.workloads.texts import texts
 
 Batch = tuple[Tensor, Tensor]
-SEED = 1
 
 
 class Net(nn.Module):
@@ -89,9 +88,9 @@ TWINS: dict[str, tuple[type[nn.Module], Callable[[Tensor, Any, int], Iterator[Ba
 
 def perplexity(experiment: str, *words: str) -> float:
     """On the test text, after training by the recipe of ``experiment`` changed by ``words``."""
-    torch.manual_seed(SEED)
     torch.set_num_threads(1)
     request = config.request(f"experiment=nlp/{experiment}", *words)
+    torch.manual_seed(request.seed)
     told, size, rate = request.workload, request.batch_size, request.optimizer
     make, batches = TWINS[told["name"]]
     found = texts(request.data.path, request.data.cache)
