@@ -11,6 +11,7 @@ from torch import Tensor
 from distbp.comm.base import Communicator, Name
 from distbp.data.part import Part, State, placed
 from distbp.engines.base import Begin
+from distbp.errors import RequestError
 from distbp.reduction.reducer import exact_rows
 
 Cut = Callable[[int], Mapping[int, range]]
@@ -78,11 +79,22 @@ class CarriedState:
         return found
 
     def restore(self, saved: Mapping[str, Tensor], cut: Cut) -> None:
-        """Go on from what ``gathered`` gave, whatever the number of workers was."""
-        whole = [saved[name] for name in sorted(saved, key=int)]
-        if whole:
-            parts = cut(len(whole[0]))
-            self._after = {v: [tuple(tensor[own.start : own.stop] for tensor in whole)] for v, own in parts.items()}
+        """Go on from what ``gathered`` gave, whatever the number of workers was. RequestError if it is of another look.
+
+        Where nothing was saved, the samples begin anew.
+        """
+        samples = min((len(tensor) for tensor in saved.values() if tensor.dim()), default=0)
+        if samples:
+            expected = {str(number): tensor for number, tensor in enumerate(self._begin(samples))}
+            if looks(saved) != looks(expected):
+                raise RequestError("resume", "the state carried on", f"{looks(expected)} is needed, not {looks(saved)}")
+            for v, own in cut(samples).items():
+                self._after[v] = [tuple(saved[name][own.start : own.stop] for name in expected)]
+
+
+def looks(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    """Shape and dtype, by name."""
+    return {name: f"{tuple(tensors[name].shape)} of {tensors[name].dtype}" for name in sorted(tensors)}
 
 
 def joined(states: Sequence[State]) -> State:

@@ -19,6 +19,7 @@ from distbp.data.streams import Streams
 from distbp.data.windows import IGNORED
 from distbp.engines.base import Destination
 from distbp.errors import RequestError
+from distbp.training.carried_state import CarriedState
 from distbp.training.data_parallel import DataParallel
 from distbp.training.evaluation import evaluate
 from distbp.workloads.base import Workload
@@ -155,6 +156,34 @@ def test_a_step_that_is_computed_once_more_goes_on_from_the_same_state(path: str
         parallel.blame([part], (True,), step=step)
         after = parallel.carried.gathered(step)
         assert all(torch.equal(before[name], after[name]) for name in ("0", "1"))
+
+
+def test_a_step_that_is_left_out_leaves_the_state(path: str) -> None:
+    job = workload(path)
+    carried = CarriedState(job.begin, LocalCommunicator())
+    first, later = list(batches(job.training, 10))[:2]
+    for part, left in ((first, 1.0), (later, math.nan), (later, 2.0)):
+        carried.turn()
+        (given,) = carried.of(part, [part])
+        carried.note(part, 0, tuple(torch.full_like(tensor, left) for tensor in given))
+        if math.isnan(left):
+            carried.stay()
+    assert all(bool((tensor == 1).all()) for tensor in given)
+
+
+@pytest.mark.parametrize(
+    "saved",
+    [
+        {"0": torch.zeros(10, LAYERS, 6)},
+        {"0": torch.zeros(10, 1, 6), "1": torch.zeros(10, LAYERS, 6)},
+        {"x": torch.ones(3)},
+    ],
+    ids=["one is missing", "another shape", "another name"],
+)
+def test_a_saved_state_of_another_look_is_refused(path: str, saved: dict[str, Tensor]) -> None:
+    carried = CarriedState(workload(path).begin, LocalCommunicator())
+    with pytest.raises(RequestError, match="the state carried on"):
+        carried.restore(saved, lambda n: {0: range(n)})
 
 
 def test_an_evaluation_in_segments_is_one_long_reading(path: str) -> None:
