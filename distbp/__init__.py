@@ -3,16 +3,22 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from distbp.data.split import Split as Split
+    from distbp.errors import RequestError as RequestError
     from distbp.maps.base import Map as Map
     from distbp.maps.registry import register_map as register_map
     from distbp.training.data_parallel import DataParallel as DataParallel
+    from distbp.workloads.base import Workload as Workload
 
 __version__ = "0.1.0"
-__all__ = ["DataParallel", "Map", "register_map"]
+__all__ = ["DataParallel", "Map", "RequestError", "Split", "Workload", "register_map"]
 
 HOMES = {
     "DataParallel": "distbp.training.data_parallel",
     "Map": "distbp.maps.base",
+    "RequestError": "distbp.errors",
+    "Split": "distbp.data.split",
+    "Workload": "distbp.workloads.base",
     "register_map": "distbp.maps.registry",
 }
 

@@ -13,6 +13,7 @@ VERBS = {
     "evaluate": "loss and metrics of the checkpoint that resume=PATH names",
     "explain": "the model's mappings as a table, then its passes as Python; output=FILE: a file that runs by itself",
     "check": "mappings, gradients and workers held to the law; exit code 3, and the first bad layer, if one fails",
+    "find_lr": "a short training at rising rates: the curve of its loss, and the optimizer.lr that it proposes",
     "bench": "engines: time and memory of a step with each engine, model by model; reduction: time of a sum over the "
     "workers, each way, beside a copy in memory; race: time of their whole steps, beside DistributedDataParallel's; "
     "rows: time of a step with tables of more and more rows",

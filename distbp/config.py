@@ -1,10 +1,10 @@
 """From the words on a command line to objects: what Hydra composes, and the one place where a call is made of it."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from functools import cached_property
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -70,8 +70,7 @@ def search_path(folder: str | None = None) -> ConfigSearchPath:
     OmegaConf.register_new_resolver("distbp.sweep", sweep_dir, replace=True)
     path = create_config_search_path(str(conf_dir()))
     for plugin in entry_points(group=PLUGINS):
-        for place in _places(plugin.value):
-            _prepend(path, plugin.value, Path(place) / "conf")
+        _prepend(path, plugin.value, _conf_of(plugin))
     if folder is not None:
         if not os.path.isdir(folder):  # noqa: PTH112 - Path's own raises for a name that is too long
             raise RequestError("--config-dir", shown(folder), "a folder that exists is needed")
@@ -79,9 +78,19 @@ def search_path(folder: str | None = None) -> ConfigSearchPath:
     return path
 
 
-def _places(package: str) -> Sequence[str]:
-    spec = find_spec(package)
-    return (spec and spec.submodule_search_locations) or ()
+def _conf_of(plugin: EntryPoint) -> Path:
+    """The folder of a registered package's YAML. Raises RequestError where nothing of it would be found."""
+    try:
+        spec = find_spec(plugin.value)
+    except Exception as error:  # whatever a package of somebody else's does when it is imported
+        why = f"{type(error).__name__}: {error}"
+    else:
+        folders = [Path(place) / "conf" for place in (spec and spec.submodule_search_locations) or ()]
+        for folder in filter(Path.is_dir, folders):
+            return folder
+        why = f"there is no folder {folders[0]}" if folders else "there is no such package"
+    entry = f"the entry point {PLUGINS}: {plugin.name}"
+    raise RequestError(entry, shown(plugin.value), f"a package that has a folder conf is needed ({why})")
 
 
 def _prepend(path: ConfigSearchPath, provider: str, folder: Path) -> None:

@@ -26,6 +26,7 @@ from distbp.sections import (
     Log,
     ParameterGroups,
     PathText,
+    RangeTest,
     Reduction,
     Section,
     Seed,
@@ -61,6 +62,7 @@ class Request(Section):
     groups: ParameterGroups
     average: Averaged
     log: Log
+    find_lr: RangeTest
     bench: Bench
     output: PathText | None
     engine: Engine

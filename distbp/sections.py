@@ -112,6 +112,14 @@ class ParameterGroups(Section):
     rates: dict[str, NonNegative] | None
 
 
+class RangeTest(Section):
+    """What ``distbp find_lr`` tries."""
+
+    lowest: Positive
+    highest: Positive
+    steps: Rounds
+
+
 class Log(Section):
     """What a run writes down."""
 

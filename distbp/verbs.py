@@ -11,6 +11,7 @@ from distbp.comm.base import Communicator
 from distbp.comm.world import World
 from distbp.doctor import measure, report, survey
 from distbp.errors import RequestError
+from distbp.finding import find_lr
 from distbp.job import build_workload, evaluate, loader_of, train
 from distbp.launcher import start
 from distbp.output import write
@@ -77,6 +78,7 @@ VERBS: Mapping[str, Callable[[Request, Communicator, Console], dict[str, Any]]] 
     "evaluate": evaluate,
     "explain": explain,
     "check": check,
+    "find_lr": find_lr,
     "doctor": doctor,
     "speeds": speeds,
     "bench engines": bench_engines,

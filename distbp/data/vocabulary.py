@@ -1,12 +1,14 @@
-"""The units of a text (characters, bytes or words) and their numbers."""
+"""The units of a text (characters, bytes, words or tokens) and their numbers."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
 
-Unit = Literal["characters", "bytes", "words"]
+Unit = Literal["characters", "bytes", "words", "tokens"]
+TOKEN = re.compile(r"\w+(?:'\w+)*|[^\w\s]")
 UNKNOWN = "<unk>"  # whatever the training text does not have, or has too rarely
 END = "<eos>"  # of a line, among words
 
@@ -14,6 +16,11 @@ END = "<eos>"  # of a line, among words
 def words(text: str) -> list[str]:
     """The words of a text in lower case, between white space; each line ends with one of its own."""
     return [word for line in text.lower().splitlines() for word in (*line.split(), END)]
+
+
+def tokens(text: str) -> list[str]:
+    """The words of a text in lower case, such as ``don't``, and each other sign by itself; no end of a line."""
+    return TOKEN.findall(text.lower())
 
 
 def octets(text: str) -> list[str]:
@@ -32,8 +39,18 @@ def from_octets(symbols: Sequence[str]) -> str:
     return "".join(known).encode("latin-1").decode(errors="replace")
 
 
-UNITS: Mapping[Unit, Callable[[str], Sequence[str]]] = {"characters": list, "bytes": octets, "words": words}
-TEXTS: Mapping[Unit, Callable[[Sequence[str]], str]] = {"characters": "".join, "bytes": from_octets, "words": lines}
+UNITS: Mapping[Unit, Callable[[str], Sequence[str]]] = {
+    "characters": list,
+    "bytes": octets,
+    "words": words,
+    "tokens": tokens,
+}
+TEXTS: Mapping[Unit, Callable[[Sequence[str]], str]] = {
+    "characters": "".join,
+    "bytes": from_octets,
+    "words": lines,
+    "tokens": " ".join,
+}
 """From a text to its units, and back."""
 
 

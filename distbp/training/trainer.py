@@ -41,10 +41,10 @@ class Plan:
     evaluate_every: int | Literal["never"]  # epochs
     checkpoint_every: int | None  # steps
     keep: int
+    config: dict[str, Any] = field(default_factory=dict)  # what was asked for, as a checkpoint tells it
     clip: Clip = field(default_factory=Clip)
     average: float | None = None  # decay of the average of the weights
     nonfinite: Literal["stop", "skip"] = "stop"  # a step whose gradients are not numbers
-    config: dict[str, Any] = field(default_factory=dict)  # what was asked for, as a checkpoint tells it
 
 
 class Trainer:

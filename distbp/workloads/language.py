@@ -22,7 +22,7 @@ from distbp.workloads.base import Workload
 from distbp.workloads.recurrent import Recurrent
 from distbp.workloads.sampled import carrying, looking_back, sampled
 from distbp.workloads.texts import texts
-from distbp.workloads.transformer import Transformer
+from distbp.workloads.transformer import Transformer, initialise
 
 
 def transformer_lm(
@@ -57,7 +57,7 @@ def transformer_lm(
             dropout=dropout,
             tied=tied,
         )
-    module.initialise(torch.Generator().manual_seed(order.key(seed)))
+    initialise(module, torch.Generator().manual_seed(order.key(seed)))
     return Workload(
         module=module,
         loss=next_unit,
@@ -101,7 +101,7 @@ def lstm_lm(
         training=training,
         splits={"valid": valid, "test": test},
         summary=perplexity,
-        begin=module.begin,
+        start=Recurrent.begin,
         sample=lambda: sampled(carrying(module), text.vocabulary, units=sample, seed=seed),
     )
 

@@ -18,9 +18,9 @@ Read = Callable[[int], Tensor]
 
 
 def sampled(read: Read, vocabulary: Vocabulary, *, units: int, seed: int) -> str:
-    """So many ``units``, behind the end of a line. The draws are those of ``seed`` alone."""
+    """So many ``units``, behind the end of a line, or the unknown where no unit is one. ``seed`` alone decides."""
     generator = torch.Generator().manual_seed(order.key(seed))
-    written = vocabulary.encode("\n").tolist()
+    written = vocabulary.encode("\n").tolist() or [0]
     for _ in range(units):
         chances = read(written[-1]).double().softmax(dim=0).cpu()
         written.append(int(torch.multinomial(chances, 1, generator=generator)))

@@ -14,7 +14,10 @@ ENDS = ("attention.project", "perceptron.2")  # of the residual branches
 
 
 class Attention(nn.Module):
-    """Causal self-attention of several heads.   (N, T, C) -> (N, T, C)."""
+    """Self-attention of several heads: each unit reads those up to itself, or those that a mask shows.
+
+    (N, T, C) -> (N, T, C).
+    """
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -22,11 +25,11 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.project = nn.Linear(width, width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Each unit reads those up to itself."""
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """The mask, bool, is True where a unit may be read, (N, 1, T or 1, T); causal without one."""
         n, t, c = x.shape
         q, k, v = (part.view(n, t, self.heads, c // self.heads).transpose(1, 2) for part in self.qkv(x).split(c, dim=2))
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
         mixed: Tensor = self.project(y.transpose(1, 2).reshape(n, t, c))
         return mixed
 
@@ -44,9 +47,9 @@ class Block(nn.Module):
         )
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """One layer."""
-        x = x + self.dropout(self.attention(self.norm1(x)))
+        x = x + self.dropout(self.attention(self.norm1(x), mask))
         y: Tensor = x + self.dropout(self.perceptron(self.norm2(x)))
         return y
 
@@ -82,16 +85,17 @@ class Transformer(nn.Module):
         scores: Tensor = self.head(self.norm(self.blocks(x)))
         return scores
 
-    @torch.no_grad()
-    def initialise(self, generator: torch.Generator) -> None:
-        """``W ~ N(0, 0.02^2)``, smaller by the root of the number of residual branches where one ends; biases are 0."""
-        named = dict(self.named_modules())
-        branches = sum(name.endswith(ENDS) for name in named)
-        for name, layer in named.items():
-            if isinstance(layer, nn.Linear | nn.Embedding):
-                smaller = math.sqrt(branches) if name.endswith(ENDS) else 1.0
-                layer.weight.normal_(0.0, DEVIATION / smaller, generator=generator)
-            if isinstance(layer, nn.Linear) and layer.bias is not None:
-                layer.bias.zero_()
-            if isinstance(layer, nn.LayerNorm):
-                layer.reset_parameters()
+
+@torch.no_grad()
+def initialise(module: nn.Module, generator: torch.Generator) -> None:
+    """``W ~ N(0, 0.02^2)``, smaller by the root of the number of residual branches where one ends; biases are 0."""
+    named = dict(module.named_modules())
+    branches = sum(name.endswith(ENDS) for name in named)
+    for name, layer in named.items():
+        if isinstance(layer, nn.Linear | nn.Embedding):
+            smaller = math.sqrt(branches) if name.endswith(ENDS) else 1.0
+            layer.weight.normal_(0.0, DEVIATION / smaller, generator=generator)
+        if isinstance(layer, nn.Linear) and layer.bias is not None:
+            layer.bias.zero_()
+        if isinstance(layer, nn.LayerNorm):
+            layer.reset_parameters()

@@ -77,6 +77,28 @@ def test_what_is_built_is_the_same_after_a_journey_as_json() -> None:
     assert build(made.workload, path=None, cache="c", seed=1)["beds"] == (3, 2)
 
 
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("no_such_package", "there is no such package"),
+        ("no_such.package", "ModuleNotFoundError: No module named 'no_such'"),
+        ("math", "there is no such package"),
+        ("tests.data", "there is no folder "),
+        ("tests.config.failing.within", "RuntimeError: no soil"),
+    ],
+)
+def test_a_registered_package_without_yaml_is_refused(
+    distbp: Distbp, monkeypatch: pytest.MonkeyPatch, value: str, why: str
+) -> None:
+    found = EntryPoints([EntryPoint("garden", value, config.PLUGINS)])
+    monkeypatch.setattr(config, "entry_points", lambda group: found.select(group=group))
+    answer = distbp("workload=garden")
+    assert answer.code == 2
+    assert answer.err.startswith(f"distbp: error: the entry point distbp.workloads: garden={value}: a package that has")
+    assert why in answer.err
+    assert answer.err.count("\n") == 1
+
+
 def test_a_given_folder_is_searched(distbp: Distbp, launched: Launched) -> None:
     assert distbp("--config-dir", str(OURS), "workload=garden").code == 0
     assert launched.request.workload["beds"] == (3, 2)

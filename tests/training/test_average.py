@@ -10,7 +10,7 @@ from distbp.comm import threads
 from distbp.comm.base import Name
 from distbp.reduction.layout import plan
 from distbp.training.average import Average
-from distbp.training.checkpoint import saved
+from distbp.training.shelf import saved
 from distbp.training.weights import Weights
 
 DECAY = 0.9

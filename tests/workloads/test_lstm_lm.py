@@ -16,6 +16,7 @@ from distbp.comm import threads
 from distbp.comm.local import LocalCommunicator
 from distbp.data.part import Part
 from distbp.data.streams import Streams
+from distbp.data.vocabulary import Vocabulary
 from distbp.data.windows import IGNORED
 from distbp.engines.base import Destination
 from distbp.errors import RequestError
@@ -236,6 +237,13 @@ def test_the_state_is_no_ornament(tmp_path: Path, path: str) -> None:
         1, train, str(cut), path, *how, "resume=latest", "workload.spread=0.2", "resume_allow=[workload.spread]"
     )
     assert other[0] != expected[0]
+
+
+@pytest.mark.parametrize("unit", ["characters", "bytes", "words", "tokens"])
+def test_a_sample_is_a_text_of_its_units(path: str, unit: str) -> None:
+    with torch.no_grad():
+        written = workload(path, unit=unit, least=1).sample()
+    assert len(Vocabulary(written, unit).encode(written)) >= 20  # type: ignore[arg-type]
 
 
 def test_a_sample_depends_on_the_seed_alone(path: str) -> None:

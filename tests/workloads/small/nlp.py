@@ -1,4 +1,4 @@
-"""A text of few words."""
+"""Texts of few words."""
 
 from pathlib import Path
 
@@ -17,7 +17,20 @@ def text(folder: Path) -> Path:
     return path
 
 
+def labelled(folder: Path) -> Path:
+    """Sixty texts of one to nine words, of two classes, of which one has more words of the first half."""
+    path = folder / "texts.csv"
+    random = np.random.default_rng(0)
+    rows = ["label,text"]
+    for row in range(60):
+        drawn = random.integers(0, len(WORDS) - 4 * (row % 2), random.integers(1, 10))
+        rows.append(f"{'no' if row % 2 else 'yes'},{' '.join(WORDS[i] for i in drawn)}")
+    path.write_text("\n".join(rows), encoding="utf-8")
+    return path
+
+
 SMALL = {
+    "nlp/classifier": Small(labelled, ["workload.width=8", "workload.hidden=4", "workload.longest=8"]),
     "nlp/transformer_lm": Small(
         text, ["workload.layers=2", "workload.width=16", "workload.context=8", "workload.dropout=0.1"]
     ),
