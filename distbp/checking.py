@@ -14,6 +14,7 @@ from distbp.check.report import first_bad, table, worst
 from distbp.comm.base import Communicator
 from distbp.comm.local import LocalCommunicator
 from distbp.data.part import Part
+from distbp.engines.base import Loss
 from distbp.errors import JobError, RequestError
 from distbp.job import build_workload, data_parallel, loader_of
 from distbp.output import write
@@ -33,7 +34,8 @@ def checked(request: Request, comm: Communicator) -> dict[str, Any]:
     request = request.model_copy(update={"shards": max(request.shards, 2)})  # two workers, if no more, have a part each
     workload = build_workload(request, comm)
     part = first_part(request, workload, comm)
-    check = Check(workload.module, workload.loss, part, fallback=request.engine.fallback == "autograd")
+    loss, given = with_state(workload, part)
+    check = Check(workload.module, loss, given, fallback=request.engine.fallback == "autograd")
     sections = [*check.sections(), (f"{max(comm.size, 2)} workers against one", of_workers(request, workload, comm))]
     found = [finding for _, findings in sections for finding in findings]
     if comm.rank == 0:
@@ -49,6 +51,14 @@ def first_part(request: Request, workload: Workload, comm: Communicator) -> Part
     """The first part of the first batch, the same on every worker."""
     loader = loader_of(request, workload, LocalCommunicator(comm.device))
     return next(loader.epoch(0)).parts[0]
+
+
+def with_state(workload: Workload, part: Part) -> tuple[Loss, Part]:
+    """A module that carries a state as one of further inputs: what it returns besides its output, the loss leaves."""
+    state = workload.begin(len(part))
+    if not state:
+        return workload.loss, part
+    return (lambda returned, target: workload.loss(returned[0], target)), replace(part, inputs=(*part.inputs, *state))
 
 
 def of_workers(request: Request, workload: Workload, comm: Communicator) -> list[Finding]:

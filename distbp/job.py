@@ -25,7 +25,7 @@ from distbp.errors import RequestError, nearest
 from distbp.output import write
 from distbp.record import Record, RunRecord, Silence, write_json
 from distbp.reduction.compression.choice import choices
-from distbp.result import conditions, outcome, peak_memory, show
+from distbp.result import conditions, outcome, peak_memory, sample_of, show
 from distbp.resumption import compatible, find_checkpoint, told
 from distbp.run_directory import RESULT, RunDirectory
 from distbp.schema import Request
@@ -92,7 +92,7 @@ def train_in(directory: RunDirectory | None, request: Request, comm: Communicato
         memory = peak_memory(comm)
     if not isinstance(record, RunRecord):
         return {}
-    result = {**alike, **outcome(trainer, record), "peak_memory_bytes": memory}
+    result = {**alike, **outcome(trainer, record), "peak_memory_bytes": memory, "sample": sample_of(workload)}
     if record.steps or not (run_dir / RESULT).exists():  # else all was done already, and told
         write_json(run_dir / RESULT, result)
     show(result, console)
@@ -200,6 +200,7 @@ def data_parallel(request: Request, workload: Workload, loader: Loader, comm: Co
         bucket_bytes=summed.bucket_bytes,
         micro_batches=request.micro_batches,
         min_part=workload.min_part,
+        begin=workload.begin,
         seed=request.seed,
         guard_every=request.guards.every,
         groups=Groups(request.groups.decay, request.groups.rates or {}),

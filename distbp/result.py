@@ -18,8 +18,10 @@ from distbp.comm.base import Communicator, Name
 from distbp.record import RunRecord
 from distbp.schema import Request
 from distbp.training.digest import digest
+from distbp.training.evaluation import evaluating
 from distbp.training.trainer import Trainer
 from distbp.training.writer import Writer
+from distbp.workloads.base import Workload
 
 LIBRARIES = ("torch", "numpy", "mpi4py", "hydra-core")
 
@@ -56,7 +58,7 @@ def outcome(trainer: Trainer, record: RunRecord) -> dict[str, Any]:
         "world_size": comm.size,
         "steps": trainer.position,
         "epochs": trainer.epochs_after(trainer.position),
-        "samples": round(trainer.epochs_after(trainer.position) * len(trainer.loader.split)),
+        "samples": round(trainer.epochs_after(trainer.position) * trainer.loader.examples),
         "train_loss": record.loss,
         "split_loss": metrics.pop("loss"),
         "metrics": metrics,
@@ -66,6 +68,13 @@ def outcome(trainer: Trainer, record: RunRecord) -> dict[str, Any]:
         "weights_sha256": digest(trainer.workload.module.state_dict()),
         "run_dir": str(trainer.run_dir),
     }
+
+
+@torch.no_grad()
+def sample_of(workload: Workload) -> str:
+    """What the module makes to be read, as it is now."""
+    with evaluating(workload.module):
+        return workload.sample()
 
 
 def checkpoints(writer: Writer) -> dict[str, Any]:
@@ -107,6 +116,8 @@ def show(result: Mapping[str, Any], console: Console) -> None:
         table.add_row("checkpoints", saves(**result["checkpoints"]))
     table.add_row("run", result["run_dir"])
     console.print(table)
+    if result["sample"]:
+        console.print(result["sample"], highlight=False, markup=False)
 
 
 def saves(*, saved: int, stall_ms: float, write_ms: float) -> str:

@@ -56,7 +56,8 @@ def explain(request: Request, comm: Communicator, _console: Console) -> dict[str
     workload = build_workload(request, comm)
     example = loader_of(request, workload, comm).example()
     fallback = request.engine.fallback == "autograd"
-    explained = Explanation.of(workload.module, workload.loss, example, fallback=fallback)
+    state = workload.begin(len(example))
+    explained = Explanation.of(workload.module, workload.loss, example, state, fallback=fallback)
     if request.output:
         write(explained.standalone(), request.output)
     print(explained.table(bucket_bytes=request.reduction.bucket_bytes))

@@ -5,6 +5,7 @@ No more is read than the split's samples that fall to this worker; where they fa
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, groupby
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,9 +27,9 @@ BLOCK_BATCHES = 16  # and the most of them: they are made while the block before
 class Batch:
     """One global batch, as one worker sees it.
 
-    ``number`` counts the batches of the epoch, ``step`` those of the whole job; ``samples`` is the size of the global
-    batch; ``present`` says of each leaf of the tree whether it holds samples; ``parts`` are this worker's, without the
-    empty ones.
+    ``number`` counts the batches of the epoch, each segment being one, ``step`` those of the whole job; ``samples`` is
+    the size of the global batch; ``present`` says of each leaf of the tree whether it holds samples; ``parts`` are this
+    worker's, without the empty ones.
     """
 
     epoch: int
@@ -78,7 +79,7 @@ class Batches:
         self.min_part = min_part
         self.device = device
         self.leaves = order.leaves(shards, size, rank)
-        self.an_epoch = -(-len(split) // batch_size)
+        self.an_epoch = -(-len(split) // batch_size) * split.segments
         self._length = 1  # batches of the next block
         self._drawn: tuple[int, np.ndarray, np.ndarray] = (-1, np.empty(0), np.empty(0))
 
@@ -88,7 +89,7 @@ class Batches:
         first = next(part for part in self._parts(len(samples)) if part)
         draws = order.draws(len(samples), self.split.draws, seed=self.seed, epoch=0)
         chosen = samples[first.start : first.stop]
-        ((inputs, target),) = self._contents([chosen], draws)
+        ((inputs, target),) = self._contents(0, [chosen], draws)
         return Part(0, inputs, target, order.key(self.seed, 0, 0))
 
     def block(self, place: Place) -> list[Batch]:
@@ -108,8 +109,16 @@ class Batches:
         """The batches of these numbers."""
         samples, draws = self._epoch(epoch)
         cuts = [self._cut(samples, number) for number in numbers]
-        contents = iter(self._contents([chosen for cut in cuts for _, chosen in cut.mine], draws))
+        contents = chain.from_iterable(
+            self._contents(segment, [chosen for cut in alike for _, chosen in cut.mine], draws)
+            for segment, alike in groupby(cuts, lambda cut: cut.number % self.split.segments)
+        )
         return [self._batch(epoch, cut, contents) for cut in cuts]
+
+    def cut(self, samples: int) -> dict[int, range]:
+        """Which of the ``samples`` of a batch each of this worker's parts has, without the empty ones."""
+        parts = self._parts(samples)
+        return {leaf: parts[leaf] for leaf in self.leaves if parts[leaf]}
 
     def _fitting(self, part: Part) -> int:
         """How many whole batches of samples like those of ``part`` make a block."""
@@ -119,26 +128,28 @@ class Batches:
 
     def _batch(self, epoch: int, cut: Cut, contents: Iterator[Content]) -> Batch:
         step = epoch * self.an_epoch + cut.number
-        parts = [Part(leaf, *next(contents), order.key(self.seed, step, leaf)) for leaf, _ in cut.mine]
+        begins = cut.number % self.split.segments == 0
+        parts = [Part(leaf, *next(contents), order.key(self.seed, step, leaf), begins) for leaf, _ in cut.mine]
         return Batch(epoch, cut.number, step, cut.samples, cut.present, parts)
 
     def _cut(self, samples: np.ndarray, number: int) -> Cut:
-        chosen = samples[number * self.batch_size : (number + 1) * self.batch_size]
-        parts = self._parts(len(chosen))
-        mine = [(leaf, chosen[parts[leaf].start : parts[leaf].stop]) for leaf in self.leaves if parts[leaf]]
-        return Cut(number, len(chosen), order.present(parts), mine)
+        begin = number // self.split.segments * self.batch_size
+        chosen = samples[begin : begin + self.batch_size]
+        mine = [(leaf, chosen[part.start : part.stop]) for leaf, part in self.cut(len(chosen)).items()]
+        return Cut(number, len(chosen), order.present(self._parts(len(chosen))), mine)
 
     def _parts(self, samples: int) -> list[range]:
         return order.parts(samples, self.shards, self.min_part)
 
-    def _contents(self, parts: list[np.ndarray], draws: np.ndarray) -> list[Content]:
-        """Inputs and target of each part, given the samples of each."""
-        if self.split.pure and parts:
+    def _contents(self, segment: int, parts: list[np.ndarray], draws: np.ndarray) -> list[Content]:
+        """Inputs and target of a segment of each part, given the samples of each."""
+        split = self.split.segment(segment)
+        if split.pure and parts:
             every = np.concatenate(parts)
-            return apart(self.split.batch(every, draws[every]), [len(samples) for samples in parts], self.device)
+            return apart(split.batch(every, draws[every]), [len(samples) for samples in parts], self.device)
         # Part by part: what such a split makes of its samples (padding to the longest, say) may depend only on the
         # part, not on which worker holds its neighbours.
-        return [placed(self.split.batch(samples, draws[samples]), self.device) for samples in parts]
+        return [placed(split.batch(samples, draws[samples]), self.device) for samples in parts]
 
     def _epoch(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         """The order of the samples, and their draws; those of the last epoch that was asked for are kept."""

@@ -17,26 +17,35 @@ from distbp.data.split import Split
 
 
 class Block(NamedTuple):
-    """Block ``number`` of a split: its samples as one call of the module takes them."""
+    """Block ``number`` of a split: its samples, or a segment of them, as one call of the module takes them.
+
+    ``first`` is how many examples the blocks before it have. Where it does not begin its samples it goes on with those
+    of the block before.
+    """
 
     number: int
+    first: int
     inputs: tuple[Tensor, ...]
     target: Any
+    begins: bool
 
 
 def blocks(samples: int, batch_size: int) -> int:
-    """The number of blocks of ``batch_size`` samples, the last one ragged, that hold ``samples`` samples."""
+    """The number of batches of ``batch_size`` samples, the last one ragged, that hold ``samples`` samples."""
     return -(-samples // batch_size)
 
 
 def evaluation(split: Split, *, batch_size: int, rank: int, size: int, device: torch.device = CPU) -> Iterator[Block]:
     """The consecutive blocks that fall to ``rank`` of ``size``, in order; a rank may have none.
 
-    Block b is the samples ``[b batch_size, (b + 1) batch_size)``. A split that augments is shown with the draws of
-    seed 0, epoch 0, the same at every evaluation.
+    The samples are ``[b batch_size, (b + 1) batch_size)``, whose segments are blocks one after the other. A split that
+    augments is shown with the draws of seed 0, epoch 0, the same at every evaluation.
     """
     draws = order.draws(len(split), split.draws, seed=0, epoch=0)
-    for number in order.leaves(blocks(len(split), batch_size), size, rank):
-        samples = np.arange(number * batch_size, min((number + 1) * batch_size, len(split)))
-        inputs, target = split.batch(samples, draws[samples])
-        yield Block(number, placed(inputs, device), placed(target, device))
+    for b in order.leaves(blocks(len(split), batch_size), size, rank):
+        samples = np.arange(b * batch_size, min((b + 1) * batch_size, len(split)))
+        for segment in range(split.segments):
+            inputs, target = split.segment(segment).batch(samples, draws[samples])
+            first = b * batch_size * split.segments + segment * len(samples)
+            number = b * split.segments + segment
+            yield Block(number, first, placed(inputs, device), placed(target, device), begins=segment == 0)

@@ -10,18 +10,23 @@ from torch.utils._pytree import tree_leaves
 
 from distbp.data.split import Split
 
-LOOKED_AT = 16  # samples, evenly spread
+LOOKED_AT = 16  # samples, and segments of them, evenly spread
 
 
 def fingerprint(split: Split) -> dict[str, Any]:
     """``samples`` and ``sha256``: of the inputs and targets that the split makes of some samples, with equal draws."""
-    chosen = np.unique(np.linspace(0, len(split) - 1, LOOKED_AT).astype(np.int64)) if len(split) else np.arange(0)
     digest = hashlib.sha256()
-    if len(chosen):
-        inputs, target = split.batch(chosen, np.full((len(chosen), split.draws), 0.5))
+    chosen = spread(len(split))
+    for segment in spread(split.segments) if len(chosen) else ():
+        inputs, target = split.segment(int(segment)).batch(chosen, np.full((len(chosen), split.draws), 0.5))
         for leaf in tree_leaves((inputs, target)):
             digest.update(raw(leaf) if isinstance(leaf, Tensor) else repr(leaf).encode())
     return {"samples": len(split), "sha256": digest.hexdigest()[:16]}
+
+
+def spread(n: int) -> np.ndarray:
+    """Some of the numbers 0 to n - 1."""
+    return np.unique(np.linspace(0, n - 1, LOOKED_AT).astype(np.int64)) if n else np.arange(0)
 
 
 def raw(tensor: Tensor) -> bytes:

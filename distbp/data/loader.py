@@ -14,8 +14,9 @@ class Loader:
     """The batches of a split for ``rank`` of ``size``: each sample exactly once an epoch over all ranks.
 
     ``batch_size`` is the global one; the last batch of an epoch may be smaller. ``shards`` is the number of parts
-    that each batch is cut into, at least ``size``. Those of a split that is ``pure`` are made block by block, each by
-    another thread while the one before it is trained on; of what has been made at most two blocks are kept.
+    that each batch is cut into, at least ``size``. All segments of a batch's samples come before the next samples. What
+    a split that is ``pure`` gives is made block by block, each by another thread while the one before it is trained on;
+    of what has been made at most two blocks are kept.
     """
 
     def __init__(
@@ -64,6 +65,21 @@ class Loader:
     def close(self) -> None:
         """Read no more until asked again: from now on the files of the data may be written."""
         self._ahead.forget()
+
+    @property
+    def examples(self) -> int:
+        """What an epoch has: each segment of a sample is one."""
+        return len(self.split) * self.split.segments
+
+    def cut(self, samples: int) -> dict[int, range]:
+        """Which of the ``samples`` of a batch each of this worker's parts has, without the empty ones."""
+        return self._batches.cut(samples)
+
+    def share(self, batches: int) -> float:
+        """Which share of an epoch its first ``batches`` are, in samples: the last batch counts what it holds."""
+        whole, begun = divmod(batches, self.split.segments)
+        before, after = (min(number * self.batch_size, len(self.split)) for number in (whole, whole + 1))
+        return (before * self.split.segments + (after - before) * begun) / self.examples
 
     def _block(self, place: Place) -> list[Batch]:
         if self.split.pure:

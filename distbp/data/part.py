@@ -13,18 +13,24 @@ from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 from distbp.alignment import ALIGNMENT, round_up
 from distbp.data import order
 
+State = tuple[Tensor, ...]
+"""What a module carries from one segment of its samples to the next, dimension 0 being the samples; () if it carries
+nothing."""
+
 
 @dataclass(frozen=True)
 class Part:
     """The samples of one part, in one tensor each, with the number that seeds its random draws.
 
-    ``index`` is the part's leaf in the tree; ``draws`` is keyed by (seed, step, part), never by the rank.
+    ``index`` is the part's leaf in the tree; ``draws`` is keyed by (seed, step, part), never by the rank. Where it does
+    not begin its samples it goes on with those of the same part of the step before.
     """
 
     index: int
     inputs: tuple[Tensor, ...]
     target: Any  # a tensor, or whatever the loss takes: tuples, lists and dictionaries of tensors
     draws: int
+    begins: bool = True
 
     def __len__(self) -> int:
         return len(self.inputs[0])
@@ -83,7 +89,7 @@ def _piece(part: Part, number: int, cut: range) -> Part:
     def slices(value: Any) -> Any:
         return _each(value, lambda tensor: _placed(tensor[cut.start : cut.stop], tensor.device))
 
-    return Part(part.index, slices(part.inputs), slices(part.target), order.key(part.draws, number))
+    return Part(part.index, slices(part.inputs), slices(part.target), order.key(part.draws, number), part.begins)
 
 
 def _placed(tensor: Tensor, device: torch.device) -> Tensor:

@@ -3,12 +3,11 @@
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
 
-from distbp.data.part import Part
+from distbp.data.part import Part, State
 from distbp.engines.base import Destination, Engine, Loss, Metrics, Outcome
 from distbp.engines.buffers import Buffers
 from distbp.engines.empty import is_empty, leave_zeros
@@ -49,28 +48,29 @@ class AutogradEngine(Engine):
         """The trainable parameters, but tables, in the reverse order of registration."""
         return tuple(self._parameters)
 
-    def prepare(self, example: Part) -> None:
+    def prepare(self, example: Part, state: State = ()) -> None:
         """Find out which buffers a training pass changes; the tape itself is made anew for every part."""
         self._settle()
         self.moving = ()
         if len(self._buffers) and not is_empty(example):
             with self._buffers.probed() as moved, _draws(example), torch.no_grad():
-                self._whole(example.inputs, example.target)
+                self._whole(example.inputs, example.target, state)
             self.moving = tuple(moved)
 
-    def gradients(self, part: Part, destination: Destination, state: Any = None) -> Outcome:
+    def gradients(self, part: Part, destination: Destination, state: State = ()) -> Outcome:
         """The part's gradients, into ``destination``; all complete at the end, in the order of ``emissions``."""
         if is_empty(part):
-            return leave_zeros(self.emissions, destination, self._metric_sums)
+            return leave_zeros(self.emissions, destination, self._metric_sums, state)
         refuse_joined(name for name, p in self._frozen.items() if p.requires_grad)
         before = self._buffers.copy(self.moving)
         with _draws(part), torch.enable_grad():
-            loss_sum, count, output = self._whole(part.inputs, part.target)
+            loss_sum, count, output, after = self._whole(part.inputs, part.target, state)
         rows = self._deliver(loss_sum, destination)
         with torch.no_grad():
             if self.metrics is not None:
                 self._metric_sums = self.metrics(output, part.target)
         deltas = self._buffers.restore(before)
+        state = tuple(tensor.detach() for tensor in after)
         return Outcome(loss_sum.detach(), count, self._metric_sums, deltas, state=state, rows=rows)
 
     def _deliver(self, loss_sum: Tensor, destination: Destination) -> dict[str, Rows]:

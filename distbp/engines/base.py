@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from distbp.data.part import Part
+from distbp.data.part import Part, State
 from distbp.engines.tables import sparse_tables
 from distbp.rows import Rows
 
@@ -16,6 +16,15 @@ Loss = Callable[[Any, Any], "tuple[Tensor, int | Tensor] | Tensor"]
 
 Metrics = Callable[[Any, Any], Mapping[str, Tensor]]
 """``metrics(output, target)``: sums over the examples, by name; each is later divided by the count of examples."""
+
+
+Begin = Callable[[int], State]
+"""``begin(n)``: the state of n samples before their first segment."""
+
+
+def stateless(_samples: int) -> State:
+    """The state of a module that carries none."""
+    return ()
 
 
 @dataclass
@@ -39,7 +48,7 @@ class Outcome:
     count: int | Tensor  # what the sum is later divided by, summed over all parts
     metric_sums: Mapping[str, Tensor] = field(default_factory=dict)
     buffer_deltas: Mapping[str, Tensor] = field(default_factory=dict)  # new - old of each float buffer that moved
-    state: Any = None  # carried from a part of one step to the same part of the next
+    state: State = ()  # carried from a part of one step to the same part of the next, no gradient with it
     rows: Mapping[str, Rows] = field(default_factory=dict)  # gradients of sparse tables, where any row was looked up
 
 
@@ -49,6 +58,9 @@ class Engine(ABC):
     The module's parameters are read where they are at the call. Between parts an engine keeps nothing but programs and
     memory that it may use again. Both engines leave the module's float buffers as they were, and report the change.
     The gradients of ``tables``, parameters by name, have no destination: they are rows of the Outcome.
+
+    A module that carries a state from one segment of its samples to the next takes it as further inputs and returns
+    ``(output, state)``: truncated back-propagation, since no gradient flows back through what was carried.
     """
 
     name: str
@@ -77,9 +89,12 @@ class Engine(ABC):
         return ""
 
     @abstractmethod
-    def prepare(self, example: Part) -> None:
-        """Make ready for parts of this shape. Only shapes and dtypes of the example count."""
+    def prepare(self, example: Part, state: State = ()) -> None:
+        """Make ready for parts and states of this shape. Only shapes and dtypes of the example count."""
 
     @abstractmethod
-    def gradients(self, part: Part, destination: Destination, state: Any = None) -> Outcome:
-        """The sum over the part's examples of each gradient, into ``destination``. An empty part writes zeros."""
+    def gradients(self, part: Part, destination: Destination, state: State = ()) -> Outcome:
+        """The sum over the part's examples of each gradient, into ``destination``. An empty part writes zeros.
+
+        ``state`` is what the same part of the step before has left, or what its samples begin with.
+        """

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
-from distbp.data.part import Part
+from distbp.data.part import Part, State
 from distbp.engines.base import Destination, Outcome
 
 
@@ -14,11 +14,13 @@ def is_empty(part: Part) -> bool:
     return part.inputs[0].shape[0] == 0
 
 
-def leave_zeros(emissions: Iterable[str], destination: Destination, metric_sums: Mapping[str, Tensor]) -> Outcome:
-    """Gradients of zero and sums of zero. ``metric_sums`` are an earlier part's: they tell the names."""
+def leave_zeros(
+    emissions: Iterable[str], destination: Destination, metric_sums: Mapping[str, Tensor], state: State
+) -> Outcome:
+    """Zeros, and the state as it was. ``metric_sums`` are an earlier part's: they tell the names."""
     for name in emissions:
         if not destination.add:
             destination.gradients[name].zero_()
         destination.complete(name)
     zeros = {name: torch.zeros_like(value) for name, value in metric_sums.items()}
-    return Outcome(torch.zeros(()), 0, zeros)
+    return Outcome(torch.zeros(()), 0, zeros, state=state)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import torch
 from torch import Generator, Tensor, nn
 
-from distbp.data.part import Part
+from distbp.data.part import Part, State
 from distbp.engines.base import Destination, Engine, Loss, Metrics, Outcome
 from distbp.engines.empty import is_empty, leave_zeros
 from distbp.engines.settings import Settings
@@ -69,18 +69,18 @@ class ManualEngine(Engine):
         assert self._seen is not None, "prepare the engine first"
         return self._seen
 
-    def prepare(self, example: Part) -> None:
+    def prepare(self, example: Part, state: State = ()) -> None:
         """Lower the program for parts of this shape. Raises RequestError for a model that has none."""
         if self._seen is None:
             self.tables = sparse_tables(self.module)
-        self._program(example, example.leaves())
+        self._program(example, [*example.leaves(), *state], state)
 
-    def gradients(self, part: Part, destination: Destination, state: Any = None) -> Outcome:
+    def gradients(self, part: Part, destination: Destination, state: State = ()) -> Outcome:
         """The part's gradients, into ``destination``; ``complete`` is called in the order of ``emissions``."""
         if is_empty(part):
-            return leave_zeros(self.emissions, destination, self._metric_sums)
-        leaves = part.leaves()
-        program = self._program(part, leaves)
+            return leave_zeros(self.emissions, destination, self._metric_sums, state)
+        leaves = [*part.leaves(), *state]
+        program = self._program(part, leaves, state)
         ordered = program.emissions == self.emissions
         complete = destination.complete if ordered else _later
         with torch.no_grad():
@@ -92,7 +92,7 @@ class ManualEngine(Engine):
             rows = rows_by_table(ran.rows)
         if not ordered:
             self._complete(program, destination)
-        return Outcome(ran.loss_sum, ran.count, self._metric_sums, ran.changes, state=state, rows=rows)
+        return Outcome(ran.loss_sum, ran.count, self._metric_sums, ran.changes, state=ran.state, rows=rows)
 
     def _complete(self, program: Program, destination: Destination) -> None:
         """Every gradient, after a program whose order is another, or that forms fewer as parameters are frozen."""
@@ -102,7 +102,7 @@ class ManualEngine(Engine):
                 destination.gradients[name].zero_()
             destination.complete(name)
 
-    def _program(self, part: Part, leaves: Sequence[Any]) -> Program:
+    def _program(self, part: Part, leaves: Sequence[Any], state: State) -> Program:
         try:
             program = self._programs.get(key := self._key(leaves))
         except (KeyError, TypeError):  # an attribute has been deleted, or holds a list by now
@@ -115,6 +115,7 @@ class ManualEngine(Engine):
                 self.loss,
                 part.inputs,
                 part.target,
+                state=state,
                 fallback=self._fallback,
                 outputs=outputs,
                 tables=self.tables,

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from distbp.data.part import Part
+from distbp.data.part import Part, State
 from distbp.engines.base import Loss
 from distbp.engines.tables import sparse_tables
 from distbp.explain.buckets import buckets
@@ -25,13 +25,23 @@ class Explanation:
     device: torch.device
 
     @classmethod
-    def of(cls, module: nn.Module, loss: Loss, example: Part, *, fallback: bool = False) -> "Explanation":
+    def of(
+        cls, module: nn.Module, loss: Loss, example: Part, state: State = (), *, fallback: bool = False
+    ) -> "Explanation":
         """The program that the manual engine runs. Raises RequestError for a model that has none."""
-        tables = sparse_tables(module)
-        program = build(module, loss, example.inputs, example.target, fallback=fallback, outputs=False, tables=tables)
+        program = build(
+            module,
+            loss,
+            example.inputs,
+            example.target,
+            state=state,
+            fallback=fallback,
+            outputs=False,
+            tables=sparse_tables(module),
+        )
         device = example.inputs[0].device
         passes = program.passes(program.contiguous(device), add=False)
-        return cls(program, passes, tuple(example.leaves()), device)
+        return cls(program, passes, (*example.leaves(), *state), device)
 
     @property
     def source(self) -> str:

@@ -21,11 +21,13 @@ MODULES = threading.Lock()
 place, and it patches torch. Ranks may be threads of one process, and engines share a module."""
 
 
-def exported(whole: Followed, inputs: tuple[Tensor, ...], target: Any) -> ExportedProgram:
+def exported(
+    whole: Followed, inputs: tuple[Tensor, ...], target: Any, state: tuple[Tensor, ...] = ()
+) -> ExportedProgram:
     """``whole`` as torch.export sees it; the caller holds ``MODULES``. RequestError where it cannot be followed."""
     try:
         with torch.enable_grad(), _quiet():
-            return torch.export.export(whole, distinct((inputs, target)), strict=False)
+            return torch.export.export(whole, distinct((inputs, target, state)), strict=False)
     except RequestError:
         raise
     except Exception as error:

@@ -21,17 +21,19 @@ class Followed(SumLoss):
     refused.
     """
 
-    def forward(self, inputs: tuple[Tensor, ...], target: Any) -> tuple[Tensor, int | Tensor, Any]:
+    def forward(
+        self, inputs: tuple[Tensor, ...], target: Any, state: tuple[Tensor, ...] = ()
+    ) -> tuple[Tensor, int | Tensor, Any, tuple[Tensor, ...]]:
         """As SumLoss. Raises RequestError for what no graph can show."""
         held = {module: (name, dict(module._buffers)) for name, module in self.module.named_modules()}
-        loss_sum, count, output = super().forward(inputs, target)
+        loss_sum, count, output, after = super().forward(inputs, target, state)
         _refuse_functions(loss_sum)
         for module, (name, buffers) in held.items():
             for leaf, old in buffers.items():
                 new, module._buffers[leaf] = module._buffers.get(leaf), old
                 if old is not None and new is not old:
                     _copied(f"{name}.{leaf}" if name else leaf, old, new)
-        return loss_sum, count, output
+        return loss_sum, count, output, after
 
 
 def _copied(name: str, old: Tensor, new: Tensor | None) -> None:

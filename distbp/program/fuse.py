@@ -34,8 +34,8 @@ def fused(graph: Graph) -> Graph:
 
 
 def _without_outputs(graph: Graph) -> Graph:
-    """``graph`` without what only the module's output needs."""
-    returned = (graph.loss_sum, graph.count, *graph.moved.values())
+    """``graph`` without what only the module's output needs; a state that it carries is returned all the same."""
+    returned = (graph.loss_sum, graph.count, *graph.state, *graph.moved.values())
     return replace(graph, calls=needed(graph.calls, returned), outputs=())
 
 

@@ -85,8 +85,11 @@ class Graph:
     loss_sum: Value
     count: Value | int
     outputs: tuple[Any, ...]  # the leaves of the module's output
+    state: tuple[
+        Any, ...
+    ]  # the tensors of its new state, where it carries one; those of the old one are its last inputs
     moved: dict[Value, Value]  # the buffers that the forward pass changes, and what they become
-    spec: TreeSpec  # of (loss_sum, count, output)
+    spec: TreeSpec  # of (loss_sum, count, output, state)
 
     def values(self) -> Iterator[Value]:
         """Every value of the program."""

@@ -18,16 +18,23 @@ from distbp.program.graph import Graph, Slot, Value, needed
 from distbp.program.names import Names, of_module
 
 
-def lower(module: nn.Module, loss: Callable[[Any, Any], Any], inputs: tuple[Tensor, ...], target: Any) -> Graph:
+def lower(
+    module: nn.Module,
+    loss: Callable[[Any, Any], Any],
+    inputs: tuple[Tensor, ...],
+    target: Any,
+    state: tuple[Tensor, ...] = (),
+) -> Graph:
     """The graph of ``loss(module(*inputs), target)``, for these shapes and dtypes and the module's present mode.
 
+    A module that carries ``state`` is called with its tensors besides, and returns ``(output, state)``.
     Raises RequestError for a model that torch.export cannot follow, and for what its graph would show wrongly.
     """
     with MODULES:
         whole = Followed(module, loss)
-        program = exported(whole, inputs, target)
+        program = exported(whole, inputs, target, state)
         opened(program.graph_module)
-        return _Lowering(whole, program).graph()
+        return _Lowering(whole, program).graph(carried=len(state))
 
 
 class _Lowering:
@@ -43,8 +50,8 @@ class _Lowering:
         self.constants: dict[Value, Tensor] = {}
         self.by_name: dict[str, Value] = {}
 
-    def graph(self) -> Graph:
-        """The graph."""
+    def graph(self, *, carried: int) -> Graph:
+        """The graph. The last ``carried`` of what is returned are the new state."""
         nodes = list(self.exported.graph.nodes)
         placeholders = [node for node in nodes if node.op == "placeholder"]
         held = {node: self._placeholder(node, spec) for node, spec in self._specs(placeholders)}
@@ -62,7 +69,8 @@ class _Lowering:
             calls=needed(calls.calls, [*returned, *moved.values()]),
             loss_sum=loss_sum,
             count=count,
-            outputs=tuple(outputs),
+            outputs=tuple(outputs[: len(outputs) - carried]),
+            state=tuple(outputs[len(outputs) - carried :]),
             moved=moved,
             spec=self.exported.call_spec.out_spec,
         )

@@ -42,6 +42,7 @@ class Ran:
     loss_sum: Tensor
     count: int | Tensor
     output: Any  # of the module
+    state: tuple[Tensor, ...]  # that it carries on
     changes: Mapping[str, Tensor]  # of buffers
     rows: Sequence[tuple[str, tuple[Tensor, Tensor]]]  # of each look-up in a table: row numbers (M), gradients (M, D)
 
@@ -101,8 +102,8 @@ class Program:
         forward(inputs, generator)
         loss_sum, count, outputs, moved, rows = backward(self._one, complete)
         changes = dict(zip(names, moved, strict=True))
-        output = self._output(loss_sum, count, outputs)
-        return Ran(loss_sum, count, output, changes, [*zip(tables, rows, strict=True)] if tables else [])
+        output, state = self._output(loss_sum, count, outputs), outputs[len(self.graph.outputs) :]
+        return Ran(loss_sum, count, output, state, changes, [*zip(tables, rows, strict=True)] if tables else [])
 
     def _output(self, loss_sum: Tensor, count: Any, leaves: Sequence[Any]) -> Any:
         """What the module returned."""
@@ -164,18 +165,19 @@ def build(
     inputs: tuple[Tensor, ...],
     target: Any,
     *,
+    state: tuple[Tensor, ...] = (),
     fallback: bool = False,
     outputs: bool = True,
     tables: Iterable[str] = (),
 ) -> Program:
-    """The program of ``loss(module(*inputs), target)`` for inputs of these shapes.
+    """The program of ``loss(module(*inputs), target)`` for inputs of these shapes, and a ``state`` of these.
 
     With ``fallback`` an op that has no map is differentiated by torch's tape. Without ``outputs`` the module's output
     is not returned, and need never exist as a whole. The gradients of ``tables`` are returned as rows.
 
     Raises RequestError for a model or an op that no program can hold.
     """
-    graph = lower(module, loss, inputs, target)
+    graph = lower(module, loss, inputs, target, state)
     return Program(graph if outputs else fused(graph), fallback=fallback, tables=tables)
 
 

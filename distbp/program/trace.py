@@ -23,7 +23,8 @@ class Trace:
     constants: dict[Operand, Tensor]
     d_loss: Operand
     returned: tuple[Any, Any, list[Any], dict[str, Any], list[tuple[str, Any, Any]]]
-    """Operands: loss_sum, count, outputs, changes of buffers, and of each look-up in a table row numbers and rows."""
+    """Operands: loss_sum, count, outputs (then the new state), changes of buffers, and of each look-up in a table row
+    numbers and rows."""
 
     @property
     def down(self) -> list[Instruction]:

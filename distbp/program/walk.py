@@ -207,7 +207,7 @@ class Walk:
 
     def _traced(self, turn: int, d_loss: Tensor, moved: dict[str, Tensor]) -> Trace:
         graph, operand = self.graph, self.recorder.operand
-        loss_sum, count, *outputs = map(self._tensors, (graph.loss_sum, graph.count, *graph.outputs))
+        loss_sum, count, *outputs = map(self._tensors, (graph.loss_sum, graph.count, *graph.outputs, *graph.state))
         trace = Trace(
             instructions=self.recorder.instructions,
             turn=turn,

@@ -1,9 +1,9 @@
 """Checkpoints: whole tensors under the module's own names, with their checksums, written so that none is ever half.
 
 ``checkpoints/step-00000060/`` holds ``model.safetensors`` (``torch``'s plain ``load_state_dict`` takes it),
-``optimizer.safetensors``, ``reduction.safetensors`` where sums are compressed (what has not been sent yet), and
-``checkpoint.json``: where the run stood, what was asked for, the sha256 of each tensor, and its own. It is written
-under another name, synced, and renamed.
+``optimizer.safetensors``, ``reduction.safetensors`` where sums are compressed (what has not been sent yet),
+``carried.safetensors`` where the module carries a state on, and ``checkpoint.json``: where the run stood, what was
+asked for, the sha256 of each tensor, and its own. It is written under another name, synced, and renamed.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from distbp.training import tensor_file
 from distbp.training.digest import digests
 
 ALWAYS = ("model", "optimizer")
-SOMETIMES = ("reduction",)
+SOMETIMES = ("reduction", "carried")
 """The files of tensors, by name: those of every checkpoint, and those that are there where something is in them."""
 MANIFEST = "checkpoint.json"
 FORMAT = 3
@@ -44,6 +44,7 @@ class Checkpoint:
     model: Mapping[str, Tensor]
     optimizer: Mapping[str, Tensor]
     reduction: Mapping[str, Tensor] = field(default_factory=dict)
+    carried: Mapping[str, Tensor] = field(default_factory=dict)
     best: Mapping[str, Any] = field(default_factory=dict)  # the best so far, as ``Best`` tells it
 
     @property

@@ -12,7 +12,7 @@ from distbp.comm.window import Window, zeros
 from distbp.data.order import key, leaves
 from distbp.data.part import Part, pieces
 from distbp.engines.autograd import AutogradEngine
-from distbp.engines.base import Destination, Engine, Loss
+from distbp.engines.base import Begin, Destination, Engine, Loss, stateless
 from distbp.engines.manual import ManualEngine
 from distbp.errors import JobError, RequestError, one_of
 from distbp.reduction.compression.base import Make
@@ -24,6 +24,7 @@ from distbp.reduction.reducer import Reducer, Slot
 from distbp.reduction.row_reducer import RowReducer
 from distbp.reduction.tally import Tally
 from distbp.rows import Rows
+from distbp.training.carried_state import CarriedState
 from distbp.training.clock import Clock
 from distbp.training.finite import blame, finite, first_broken, share
 from distbp.training.groups import Groups, grouped
@@ -72,6 +73,7 @@ class DataParallel:
         bucket_bytes: int = BUCKET_BYTES,
         micro_batches: int = 1,
         min_part: int = 1,
+        begin: Begin = stateless,
         seed: int = 0,
         guard_every: int | None = EVERY,
         groups: Groups | None = None,
@@ -80,6 +82,7 @@ class DataParallel:
         self.engine = engine if isinstance(engine, Engine) else one_of("engine", engine, ENGINES)(module, loss)
         self.comm = comm or join_world(next((p.device.type for p in module.parameters()), "cpu"))
         self.clock = Clock(self.comm.board)
+        self.carried = CarriedState(begin, self.comm)
         self.bucket_bytes = bucket_bytes
         self.micro_batches = micro_batches
         self.min_part = min_part
@@ -92,7 +95,6 @@ class DataParallel:
             raise RequestError("compression", compression, "only reduction=ordered has one")
         self._reducer: Reducer | None = None
         self._rows = RowReducer({}, self.comm)
-        self._destinations: dict[Slot, tuple[Destination, Destination]] = {}
         self.guard = WeightGuard(module, self.comm, every=guard_every)
         refuse_unlike(module, self.comm)
         for tensor in (*module.parameters(), *module.buffers()):
@@ -148,7 +150,7 @@ class DataParallel:
         """Lay the parameters out in the order of their emission, once. Only the example's shapes count."""
         if self._reducer is not None:
             return
-        self.engine.prepare(example)
+        self.engine.prepare(example, self.carried.first(example))
         everyones = self.comm.gather_json(self.engine.moving or (), name=START)
         self.engine.moving = list(dict.fromkeys(name for names in everyones for name in names))
         trainable, tables = self.module.named_parameters(), self.engine.tables
@@ -186,6 +188,7 @@ class DataParallel:
         ``parts`` are this worker's, ``present`` says which there are in all. ``row_gradients`` has those of tables.
         """
         self.guard.look(step)
+        self.carried.turn()
         self.reducer.reserve(present, step=step)
         self._tally.reserve(len(present), step=step)
         self.clock.at(step, "compute")
@@ -246,15 +249,11 @@ class DataParallel:
         """One part, piece by piece: gradients and changes of buffers to its slot, loss and count to its row."""
         row[2] = len(part) > 0
         cut = pieces(part, self.micro_batches, self.min_part)
-        for number, piece in enumerate(cut):
-            outcome = self.engine.gradients(piece, self._destination(slot, add=number > 0))
+        for number, (piece, state) in enumerate(zip(cut, self.carried.of(part, cut), strict=True)):
+            outcome = self.engine.gradients(piece, Destination(slot.views, add=number > 0), state)
             row[0] += float(outcome.loss_sum)
             row[1] += float(outcome.count)
             self._buffers.note(outcome, slot, part=part.index, piece=number, pieces=len(cut))
             self._rows.note(part.index, outcome.rows)
+            self.carried.note(part, number, outcome.state)
         self._order.take(part.index, slot.buffers, row[1])
-
-    def _destination(self, slot: Slot, *, add: bool) -> Destination:
-        if slot not in self._destinations:
-            self._destinations[slot] = (Destination(slot.views), Destination(slot.views, add=True))
-        return self._destinations[slot][add]

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from distbp.comm.base import Communicator, Name
 from distbp.data.evaluation import Block, blocks, evaluation
+from distbp.data.part import State
 from distbp.data.split import Split
 from distbp.reduction.reducer import exact_rows
 from distbp.workloads.base import Workload
@@ -23,23 +24,26 @@ def evaluate(
     None, on every worker, where one is asked to stop.
     """
     name = Name(step, "evaluate")
-    mine: dict[int, Measured] = {}
+    mine: list[Measured] = []
+    state: State = ()
     with evaluating(workload.module):
         for block in evaluation(split, batch_size=batch_size, rank=comm.rank, size=comm.size, device=comm.device):
             if comm.board.asked:
                 break
-            mine[block.number] = measure(workload, block)
-    first = next(iter(mine.values()), None)
+            measured, state = measure(workload, block, state)
+            mine.append(measured)
+    first = next(iter(mine), None)
     told = comm.gather_json([comm.board.asked, [list(first.sums), first.scores.shape[1]] if first else None], name=name)
     if any(asked for asked, _ in told):
         return None
     names, width = next(shape for _, shape in told if shape)
-    sums = torch.zeros(blocks(len(split), batch_size), len(names), dtype=torch.float64, device=comm.device)
-    scores = torch.zeros(len(split) if width else 0, width, dtype=torch.float64, device=comm.device)
-    for number, measured in mine.items():
-        sums[number] = torch.stack([measured.sums[key] for key in names])
+    rows, examples = blocks(len(split), batch_size) * split.segments, len(split) * split.segments
+    sums = torch.zeros(rows, len(names), dtype=torch.float64, device=comm.device)
+    scores = torch.zeros(examples if width else 0, width, dtype=torch.float64, device=comm.device)
+    for measured in mine:
+        sums[measured.number] = torch.stack([measured.sums[key] for key in names])
         if width:
-            scores[number * batch_size : (number + 1) * batch_size] = measured.scores
+            scores[measured.first : measured.first + len(measured.scores)] = measured.scores
     totals = dict(zip(names, exact_rows(sums, comm, name=name).sum(dim=0).tolist(), strict=True))
     count = totals.pop("count") or 1.0  # every label may be ignored
     everyones = exact_rows(scores, comm, name=name) if width else scores
@@ -47,19 +51,28 @@ def evaluate(
 
 
 class Measured(NamedTuple):
-    """What one block of N samples came to: sums by name, and the scores of each sample, (N, k)."""
+    """What block ``number``, of N samples, came to: sums by name, and the scores of each sample, (N, k)."""
 
+    number: int
+    first: int  # so many examples come before it
     sums: Mapping[str, Tensor]
     scores: Tensor
 
 
-def measure(workload: Workload, block: Block) -> Measured:
-    """One block: the loss, the metrics, the count by which they are divided, and the scores, if there are any."""
-    output = workload.module(*block.inputs)
+def measure(workload: Workload, block: Block, state: State) -> tuple[Measured, State]:
+    """One block: the loss, the metrics, the count by which they are divided, and the scores, if there are any.
+
+    ``state`` is what the block before has left; what this one leaves is returned.
+    """
+    state = workload.begin(len(block.inputs[0])) if block.begins else state
+    output = workload.module(*block.inputs, *state)
+    if state:
+        output, state = output
     loss_sum, count = workload.loss(output, block.target)
     sums = {"loss": loss_sum, "count": count, **workload.metrics(output, block.target)}
     wide = {key: torch.as_tensor(value, dtype=torch.float64, device=loss_sum.device) for key, value in sums.items()}
-    return Measured(wide, workload.scores(output, block.target) if workload.scores else loss_sum.new_empty(0, 0))
+    scores = workload.scores(output, block.target) if workload.scores else loss_sum.new_empty(0, 0)
+    return Measured(block.number, block.first, wide, scores), state
 
 
 @contextmanager

@@ -141,6 +141,7 @@ class Trainer:
     def skip(self, batch: Batch) -> None:
         """Leave all as it was before a step whose numbers are none; JobError if that is not wanted, or goes on."""
         error = self.parallel.blame(batch.parts, batch.present, step=batch.step)
+        self.parallel.carried.stay()
         self._skipped += 1
         if self.plan.nonfinite == "stop" or self._skipped > MOST_SKIPPED:
             raise error
@@ -202,15 +203,14 @@ class Trainer:
     def checkpoint(self) -> Checkpoint:
         """The run as it stands, whole on rank 0, until the next step. Collective."""
         epoch, batch = divmod(self.position, self.loader.steps_per_epoch)
-        reduction = self.parallel.reducer.order.state()
+        reduction, carried = self.parallel.reducer.order.state(), self.parallel.carried.gathered(self.position)
         state = by_name(self.optimizer, self.parallel.weights, step=self.position)
         state |= self.average.by_name(step=self.position)
         for rows in self.parallel.touched_rows:
             state |= rows.by_name(self.optimizer)
         model = self.workload.module.state_dict()
-        return Checkpoint(
-            self.position, epoch, batch, self.plan.config, model, state, reduction, best=self.best.state()
-        )
+        best, plan = self.best.state(), self.plan.config
+        return Checkpoint(self.position, epoch, batch, plan, model, state, reduction, carried, best)
 
     def resume(self, checkpoint: Checkpoint, path: Path) -> None:
         """Go on from the checkpoint of ``path``, on whatever number of workers. RequestError if it does not fit.
@@ -237,11 +237,13 @@ class Trainer:
             for rows in self.parallel.touched_rows:
                 rows.restore(checkpoint.optimizer, self.optimizer)
         self.average.restore(checkpoint.optimizer)
-        if all(checkpoint.config.get(key) == self.plan.config.get(key) for key in ("reduction", "shards")):
+        alike = {key for key, value in self.plan.config.items() if checkpoint.config.get(key) == value}
+        if {"reduction", "shards"} <= alike:
             self.parallel.reducer.order.restore(checkpoint.reduction)
+        if {"workload", "batch_size", "seed"} <= alike:
+            self.parallel.carried.restore(checkpoint.carried, self.loader.cut)
 
     def epochs_after(self, steps: int) -> float:
         """The epochs that so many steps make, in samples: the last batch of an epoch counts what it holds."""
         epoch, batch = divmod(steps, self.loader.steps_per_epoch)
-        samples = len(self.loader.split)
-        return epoch + min(batch * self.loader.batch_size, samples) / samples
+        return epoch + self.loader.share(batch)

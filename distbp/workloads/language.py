@@ -5,25 +5,24 @@ N sequences, T units of each, V units in all.
 
 import math
 from collections.abc import Mapping
-from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from distbp.bounds import Fraction, PositiveInt
+from distbp.bounds import Fraction, NonNegativeInt, Positive, PositiveInt
 from distbp.data import order
-from distbp.data.cut import cut
-from distbp.data.sources import fetch
-from distbp.data.text import read_king_james, read_text
+from distbp.data.streams import Streams
 from distbp.data.vocabulary import Unit, Vocabulary
 from distbp.data.windows import IGNORED, Windows
 from distbp.errors import RequestError
-from distbp.workloads.announce import announce
 from distbp.workloads.base import Workload
+from distbp.workloads.recurrent import Recurrent
+from distbp.workloads.sampled import carrying, looking_back, sampled
+from distbp.workloads.texts import texts
 from distbp.workloads.transformer import Transformer, initialise
-
-TREEBANK = ("ptb.train.txt", "ptb.valid.txt", "ptb.test.txt")
 
 
 def transformer_lm(
@@ -36,6 +35,7 @@ def transformer_lm(
     context: PositiveInt,
     dropout: Fraction,
     tied: bool,
+    sample: NonNegativeInt,
     path: str | None,
     cache: str,
     seed: int,
@@ -46,16 +46,10 @@ def transformer_lm(
     """
     if width % heads:
         raise RequestError("workload.heads", heads, f"a divisor of workload.width={width} is allowed")
-    texts = parts(path, cache)
-    vocabulary = Vocabulary(texts[0], unit, least=least)
-    codes = [vocabulary.encode(text) for text in texts]
-    for name, found in zip(("train", "valid", "test"), codes, strict=True):
-        if len(found) <= context:
-            short = f"{len(found)} {unit} for the split {name}, more than workload.context={context} are needed"
-            raise RequestError("data.path", path, short)
+    text = coded(path, cache, unit, least, more_than=("context", context))
     with torch.random.fork_rng(devices=[]):  # the draws of the constructors are overwritten
         module = Transformer(
-            vocabulary=len(vocabulary),
+            vocabulary=len(text.vocabulary),
             context=context,
             width=width,
             heads=heads,
@@ -64,26 +58,79 @@ def transformer_lm(
             tied=tied,
         )
     initialise(module, torch.Generator().manual_seed(order.key(seed)))
-    training, *held_out = (Windows(found, context, moving=number == 0) for number, found in enumerate(codes))
+    return Workload(
+        module=module,
+        loss=next_unit,
+        metrics=lambda _output, _target: {},
+        training=Windows(text.training, context, moving=True),
+        splits={"valid": Windows(text.valid, context), "test": Windows(text.test, context)},
+        summary=perplexity,
+        sample=lambda: sampled(looking_back(module), text.vocabulary, units=sample, seed=seed),
+    )
+
+
+def lstm_lm(
+    *,
+    unit: Unit,
+    least: PositiveInt,
+    layers: PositiveInt,
+    width: PositiveInt,
+    streams: PositiveInt,
+    length: PositiveInt,
+    dropout: Fraction,
+    tied: bool,
+    spread: Positive,
+    sample: NonNegativeInt,
+    path: str | None,
+    cache: str,
+    seed: int,
+) -> Workload:
+    """An LSTM that carries its state through the text of ``path``, that of Penn Treebank's files, or King James'.
+
+    Each text is read as so many ``streams`` side by side, ``length`` units a step (Zaremba et al. 2014).
+    """
+    text = coded(path, cache, unit, least, more_than=("streams", streams))
+    with torch.random.fork_rng(devices=[]):  # the draws of the constructors are overwritten
+        module = Recurrent(vocabulary=len(text.vocabulary), width=width, layers=layers, dropout=dropout, tied=tied)
+    module.initialise(torch.Generator().manual_seed(order.key(seed)), spread)
+    training, valid, test = (Streams(torch.from_numpy(codes), streams, length) for codes in text.codes)
     return Workload(
         module=module,
         loss=next_unit,
         metrics=lambda _output, _target: {},
         training=training,
-        splits=dict(zip(("valid", "test"), held_out, strict=True)),
+        splits={"valid": valid, "test": test},
         summary=perplexity,
+        start=Recurrent.begin,
+        sample=lambda: sampled(carrying(module), text.vocabulary, units=sample, seed=seed),
     )
 
 
-def parts(path: str | None, cache: str) -> tuple[str, str, str]:
-    """The texts for training, validation and testing."""
-    if path is None:
-        return cut(read_king_james(fetch("kjv", cache, announce)))
-    folder = Path(path).expanduser()
-    if not folder.is_dir():
-        return cut(read_text(folder))
-    training, valid, test = (read_text(folder / name) for name in TREEBANK)
-    return training, valid, test
+class Coded(NamedTuple):
+    """A text's units by number, (n) int64 each, and what the numbers mean."""
+
+    vocabulary: Vocabulary
+    training: np.ndarray
+    valid: np.ndarray
+    test: np.ndarray
+
+    @property
+    def codes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """All three."""
+        return self.training, self.valid, self.test
+
+
+def coded(path: str | None, cache: str, unit: Unit, least: int, *, more_than: tuple[str, int]) -> Coded:
+    """The three texts of ``path``. RequestError where one does not have more units than the setting ``more_than``."""
+    found = texts(path, cache)
+    vocabulary = Vocabulary(found[0], unit, least=least)
+    key, needed = more_than
+    codes = [vocabulary.encode(text) for text in found]
+    for name, units in zip(("train", "valid", "test"), codes, strict=True):
+        if len(units) <= needed:
+            short = f"{len(units)} {unit} for the split {name}, more than workload.{key}={needed} are needed"
+            raise RequestError("data.path", path, short)
+    return Coded(vocabulary, *codes)
 
 
 def next_unit(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

@@ -33,7 +33,8 @@ def trained(recipe: dict[str, Any], *, epochs: int, cache: Path) -> float:
     job.module.eval()
     with torch.no_grad():
         blocks = evaluation(job.splits["test"], batch_size=250, rank=0, size=1)
-        return sum(job.metrics(job.module(*x), y)["accuracy"].item() for _, x, y in blocks) / len(job.splits["test"])
+        right = [job.metrics(job.module(*block.inputs), block.target)["accuracy"].item() for block in blocks]
+        return sum(right) / len(job.splits["test"])
 
 
 @pytest.fixture

@@ -35,8 +35,8 @@ def twin_s(request: Request) -> dict[str, float]:
     split = workload.splits["val"]
     sums: dict[str, float] = {}
     with torch.no_grad():
-        for _, inputs, target in evaluation(split, batch_size=request.batch_size, rank=0, size=1):
-            for name, value in workload.metrics(twin(*inputs), target).items():
+        for block in evaluation(split, batch_size=request.batch_size, rank=0, size=1):
+            for name, value in workload.metrics(twin(*block.inputs), block.target).items():
                 sums[name] = sums.get(name, 0.0) + float(value)
     return {name: value / len(split) for name, value in sums.items()}
 

@@ -22,7 +22,7 @@ from tests.workloads.wide import ENGINES, batches, gradients, trained, widened
 
 RECIPE: dict[str, Any] = {
     "unit": "characters", "least": 1, "layers": 2, "width": 16, "heads": 2, "context": 8, "dropout": 0.0, "tied": True,
-    "cache": "/nonexistent", "seed": 0,
+    "sample": 20, "cache": "/nonexistent", "seed": 0,
 }  # fmt: skip
 
 

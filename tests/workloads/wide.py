@@ -36,6 +36,13 @@ class Wide(Split):
     def __len__(self) -> int:
         return len(self.split)
 
+    @property
+    def segments(self) -> int:
+        return self.split.segments
+
+    def segment(self, number: int) -> Split:
+        return Wide(self.split.segment(number))
+
     def batch(self, samples: np.ndarray, draws: np.ndarray) -> tuple[tuple[Tensor, ...], Tensor]:
         inputs, target = self.split.batch(samples, draws)
         return tuple(wide(x) for x in inputs), wide(target)
@@ -63,7 +70,9 @@ def trained(
     """The weights after 50 steps of the trainer."""
     torch.set_num_threads(1)
     loader = Loader(workload.training, batch_size=batch_size, shards=1, seed=0, rank=0, size=1)
-    parallel = DataParallel(workload.module, workload.loss, engine=engine, comm=LocalCommunicator())
+    parallel = DataParallel(
+        workload.module, workload.loss, engine=engine, begin=workload.begin, comm=LocalCommunicator()
+    )
     parallel.prepare(loader.example())
     parallel.divide_update()
     config = {"optimizer": {"_target_": optimizer}, "shards": 1, "threads": 1}
@@ -73,7 +82,7 @@ def trained(
         loader,
         optimizer=getattr(optimizers, optimizer)(parallel.updated, lr=lr, **told),
         schedule=constant(),
-        plan=Plan(STEPS, STEPS, lr, batch_size, "never", None, 1, config),
+        plan=Plan(STEPS, STEPS, lr, batch_size, "never", None, 1, config=config),
         split=workload.training,
         run_dir=folder,
     ).fit(Silence())
@@ -83,8 +92,9 @@ def trained(
 def gradients(workload: Workload, engine: str, part: Part) -> dict[str, Tensor]:
     """The gradient of every parameter over one part, those of tables as tables."""
     runner = ENGINES[engine](workload.module, workload.loss)
-    runner.prepare(part)
+    state = workload.begin(len(part))
+    runner.prepare(part, state)
     parameters = {name: p.detach() for name, p in workload.module.named_parameters()}
     places = {name: torch.full_like(parameters[name], torch.nan) for name in runner.emissions}
-    rows = runner.gradients(part, Destination(places)).rows
+    rows = runner.gradients(part, Destination(places), state).rows
     return places | {name: found.dense(parameters[name]) for name, found in rows.items()}

@@ -34,4 +34,15 @@ SMALL = {
     "nlp/transformer_lm": Small(
         text, ["workload.layers=2", "workload.width=16", "workload.context=8", "workload.dropout=0.1"]
     ),
+    "nlp/lstm_lm": Small(
+        text,
+        [
+            "workload.width=8",
+            "workload.length=5",
+            "workload.dropout=0.1",
+            "workload.streams=30",
+            "workload.tied=true",
+            "workload.sample=5",
+        ],
+    ),
 }
