@@ -21,6 +21,9 @@ class Order(ABC):
     error = 0.0
     """The norm of what the last sum left out, relative to that of what was due; 0 where nothing is left out."""
 
+    apart = False
+    """Whether it must ``take`` each part's gradient alone, before it is added to another's."""
+
     @abstractmethod
     def reduce(self, buckets: Sequence[Bucket], present: tuple[bool, ...], comm: Communicator, *, step: int) -> None:
         """Leave the sum over all present parts, on every worker, in slot 0 of each bucket; of a scattered one at least
