@@ -102,7 +102,7 @@ class EfficientNet(nn.Sequential):
 
     def freeze(self, frozen: Frozen) -> None:
         """From now on all layers but those of HEAD stay as they are (``body``), or all batch norms (``norms``)."""
-        layers = {
+        layers: dict[Frozen, list[nn.Module]] = {
             "body": [layer for name, layer in self.named_children() if name not in HEAD],
             "norms": [layer for layer in self.modules() if isinstance(layer, nn.BatchNorm2d)],
         }
