@@ -19,6 +19,7 @@ from distbp.data.few_pictures import few
 from distbp.data.loader import Loader
 from distbp.data.part import Part
 from distbp.data.sources import fetch
+from distbp.engines.manual import ManualEngine
 from distbp.errors import RequestError
 from distbp.training.groups import Groups
 from distbp.workloads import beginnings
@@ -136,6 +137,15 @@ def test_frozen_batch_norms_are_in_evaluation_mode_whatever_the_net_is_in() -> N
     assert {name.split(".")[-2][:2] for name in set(dict(net.named_parameters())) - set(trained_in(net))} == {"bn"}
     net.freeze("body")
     assert trained_in(net) == ["fc.weight", "fc.bias"]
+
+
+def test_nothing_flows_back_through_a_frozen_body(folder: Path) -> None:
+    workload = narrow(folder, "body")
+    engine = ManualEngine(workload.module, workload.loss)
+    engine.prepare(first_part(workload))
+    assert {*engine.emissions} == {"fc.weight", "fc.bias"}
+    assert "relu6" in engine.source or "hardtanh" in engine.source
+    assert not any(word in engine.source for word in ("convolution_backward", "hardtanh_backward"))
 
 
 def test_a_run_leaves_what_is_frozen_and_the_next_begins_with_its_weights(folder: Path, tmp_path: Path) -> None:
