@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from distbp.data.class_folders import ClassFolder
+from distbp.data.class_folders import ClassFolder, plain
 from distbp.errors import RequestError
 
 
@@ -14,7 +14,8 @@ def few(folder: ClassFolder, count: int | None, spared: int) -> tuple[ClassFolde
     taken = [np.flatnonzero(folder.labels == label) for label in range(len(folder.classes))]
     for name, samples in zip(folder.classes, taken, strict=True):
         if len(samples) <= spared:
-            raise RequestError("workload.held_out", spared, f"less than the {len(samples)} pictures of {name!r} are")
+            allowed = f"fewer than the {len(samples)} pictures of the class {plain(name)} are allowed"
+            raise RequestError("workload.held_out", spared, allowed)
     first = [samples[: len(samples) - spared][:count] for samples in taken]
     last = [samples[len(samples) - spared :] for samples in taken]
     return chosen(folder, np.concatenate(first)), chosen(folder, np.concatenate(last))

@@ -41,15 +41,21 @@ def of_head(name: str) -> bool:
 
 def fill(net: nn.Module, path: str) -> None:
     """The weights of a file in the safetensors format. RequestError for whatever is wrong with it."""
-    found = tensors(path, most=HEADER + sum(value.nbytes for value in net.state_dict().values()))
-    for name, value in found.items():
-        if not value.isfinite().all():
+    own = net.state_dict()
+    found = tensors(path, most=HEADER + sum(value.nbytes for value in own.values()))
+    for name in [*own, *(found.keys() - own.keys())]:
+        its, wanted = look(found.get(name)), look(own.get(name))
+        if its != wanted:
+            what = f"it does not fit the net and its classes: {name} is {its} there, and {wanted} in the net"
+            raise RequestError("workload.weights", path, what)
+        if not found[name].isfinite().all():
             raise RequestError("workload.weights", path, f"{name} has numbers that are none, or too great")
-    try:
-        net.load_state_dict(found)
-    except RuntimeError as error:
-        what = f"its weights do not fit the net and its classes ({' '.join(str(error).split())})"
-        raise RequestError("workload.weights", path, what) from None
+    net.load_state_dict(found)
+
+
+def look(value: Tensor | None) -> str:
+    """Kind and shape of a tensor, or that there is none."""
+    return "missing" if value is None else f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
 
 
 def tensors(path: str, *, most: int) -> dict[str, Tensor]:
