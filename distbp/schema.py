@@ -47,7 +47,7 @@ class Request(Section):
     seed: Seed
     lr_scaling: Literal["none", "linear", "sqrt"]
     lr_batch_size: Count
-    precision: Literal["fp32"]
+    precision: Literal["fp32", "bf16"]
     device: Literal["auto", "cpu", "cuda"]
     threads: Literal["auto"] | Count
     workers: Count | None

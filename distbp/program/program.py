@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
+from distbp.precision import FP32, Precision
 from distbp.program.export import MODULES
 from distbp.program.fuse import fused
 from distbp.program.graph import Graph, Value
@@ -169,15 +170,17 @@ def build(
     fallback: bool = False,
     outputs: bool = True,
     tables: Iterable[str] = (),
+    precision: Precision = FP32,
 ) -> Program:
     """The program of ``loss(module(*inputs), target)`` for inputs of these shapes, and a ``state`` of these.
 
     With ``fallback`` an op that has no map is differentiated by torch's tape. Without ``outputs`` the module's output
     is not returned, and need never exist as a whole. The gradients of ``tables`` are returned as rows.
+    ``precision`` says which operands are cast.
 
     Raises RequestError for a model or an op that no program can hold.
     """
-    graph = lower(module, loss, inputs, target, state)
+    graph = lower(module, loss, inputs, target, state, precision=precision)
     return Program(graph if outputs else fused(graph), fallback=fallback, tables=tables)
 
 

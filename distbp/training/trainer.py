@@ -179,7 +179,12 @@ class Trainer:
         self.clock.at(self.position, "evaluate")
         with self.average.shown(step=self.position):
             metrics = evaluate(
-                self.workload, self.split, self.parallel.comm, batch_size=self.plan.batch_size, step=self.position
+                self.workload,
+                self.split,
+                self.parallel.comm,
+                batch_size=self.plan.batch_size,
+                step=self.position,
+                precision=self.parallel.engine.precision,
             )
         if metrics is None:
             self.stop()
