@@ -27,8 +27,8 @@ class Check:
     """What the manual engine would run for ``loss(module(*part.inputs), part.target)``, examined in float64.
 
     A program that draws random numbers is compared with its own calls on torch's tape, which draw alike, and once more
-    with the module itself in evaluation mode, if it draws none then. What is cast in ``precision`` is not in float64: such
-    a program is examined in its own dtype, for its rounding. Raises RequestError for a model without a program.
+    with the module itself in evaluation mode, if it draws none then. ``precision`` casts nothing in float64: what it
+    casts counts where the program is examined in its own dtype. Raises RequestError for a model without a program.
     """
 
     def __init__(
