@@ -134,6 +134,7 @@ def build_workload(request: Request, comm: Communicator) -> Workload:
     """The workload with its data, its module where the communicator's tensors live."""
     workload: Workload = build(request.workload, path=request.data.path, cache=request.data.cache, seed=request.seed)
     workload.module.to(comm.device)
+    Precision(request.precision).refuse_unfit(workload.module)
     return workload
 
 

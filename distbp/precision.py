@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
-from distbp.errors import one_of
+from distbp.errors import RequestError, one_of
 
 DTYPES: Mapping[str, torch.dtype | None] = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 NARROW = (torch.bfloat16, torch.float16)
@@ -36,6 +36,12 @@ class Precision:
     def autocast(self, device: torch.device) -> AbstractContextManager[Any]:
         """Within, ops on ``device`` cast their operands."""
         return nullcontext() if self.dtype is None else torch.autocast(device.type, self.dtype)
+
+    def refuse_unfit(self, module: nn.Module) -> None:
+        """RequestError for a layer that torch does not have in this dtype."""
+        on_cpu = any(p.device.type == "cpu" for p in module.parameters())
+        if self.dtype is torch.float16 and on_cpu and any(isinstance(part, nn.LSTM) for part in module.modules()):
+            raise RequestError("precision", self.name, "fp32 or bf16 is allowed: torch has no float16 LSTM on a CPU")
 
     def widened(self, made: Any) -> Any:
         """What a module has made, its tensors of fewer bits in float32: so are sums over examples, and metrics."""

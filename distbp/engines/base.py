@@ -79,6 +79,9 @@ class Engine(ABC):
         self.precision = precision
         self.tables = sparse_tables(module)
 
+    scale: float = 1.0
+    """What the backward pass begins with: every gradient is that many times its own."""
+
     @property
     @abstractmethod
     def emissions(self) -> Sequence[str]:

@@ -87,7 +87,12 @@ class ManualEngine(Engine):
         complete = destination.complete if ordered else _later
         with torch.no_grad():
             ran = program.run(
-                leaves, destination.gradients, self._seeded(program, part), add=destination.add, complete=complete
+                leaves,
+                destination.gradients,
+                self._seeded(program, part),
+                add=destination.add,
+                complete=complete,
+                scale=self.scale,
             )
             if self.metrics is not None:
                 self._metric_sums = self.metrics(ran.output, part.target)

@@ -69,7 +69,7 @@ class Program:
         self._arena = torch.empty(0, dtype=torch.uint8)
         self._slots = [*graph.slots.values()]
         self._places = [slot.name for v, slot in graph.slots.items() if slot.trainable and v not in self.plan.tables]
-        self._one = torch.ones((), dtype=graph.loss_sum.dtype)
+        self._seed = torch.ones((), dtype=graph.loss_sum.dtype)
         self.draws = any(rule.random for rule in (*self.plan.rules.values(), *self.plan.drawn.values()))
 
     @property
@@ -90,8 +90,9 @@ class Program:
         *,
         add: bool = False,
         complete: Callable[[str], None],
+        scale: float = 1.0,
     ) -> Ran:
-        """Both passes. Each parameter's gradient is written into ``gradients``, or with ``add`` added."""
+        """Both passes. ``gradients`` are written, or with ``add`` added to: each parameter's, times ``scale``."""
         with MODULES:
             states = [slot.read() for slot in self._slots]
         places = [gradients[name] for name in self._places]
@@ -101,7 +102,8 @@ class Program:
             found = self._bind(key, inputs, states, places, add)
         forward, backward, names, tables = found
         forward(inputs, generator)
-        loss_sum, count, outputs, moved, rows = backward(self._one, complete)
+        self._seed.fill_(scale)
+        loss_sum, count, outputs, moved, rows = backward(self._seed, complete)
         changes = dict(zip(names, moved, strict=True))
         output, state = self._output(loss_sum, count, outputs), outputs[len(self.graph.outputs) :]
         return Ran(loss_sum, count, output, state, changes, [*zip(tables, rows, strict=True)] if tables else [])
@@ -140,7 +142,7 @@ class Program:
                 likes[value] = _like(tensor)
         passes = self.passes(likes, add=add)
         if self._arena.nbytes < passes.plan.size or self._arena.device != device:
-            self._one = self._one.to(device)
+            self._seed = self._seed.to(device)
             self._arena = torch.empty(passes.plan.size, dtype=torch.uint8, device=device)
             self._bound.clear()
         given = [t.detach() for t in states]
