@@ -24,7 +24,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from distbp.bench.contenders import Autograd, Contender, Manual
 from distbp.bench.models.table import build
 from distbp.comm.watch import die_with_parent
-from distbp.precision import Precision
+from distbp.precision import FP32, Precision
 
 ENGINES: dict[str, Callable[..., Contender]] = {"manual": Manual, "autograd": partial(Autograd, keep=True)}
 WARM_UP = 2  # steps: the first lowers, makes the optimizer's state and fills the caches
@@ -40,7 +40,7 @@ class Memory(TypedDict):
     resident: int | None  # null where /proc does not tell
 
 
-def memory(model: str, engine: str, *, seed: int, precision: Precision) -> Memory:
+def memory(model: str, engine: str, *, seed: int, precision: Precision = FP32) -> Memory:
     """The memory of one step, measured in a fresh process."""
     command = [sys.executable, "-m", "distbp.bench.memory", model, engine, precision.name, str(seed)]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
@@ -53,10 +53,9 @@ def memory(model: str, engine: str, *, seed: int, precision: Precision) -> Memor
 def measure(model: str, engine: str, *, seed: int, precision: Precision) -> Memory:
     """The memory of one step on one thread, in this process."""
     torch.set_num_threads(1)
-    warm(
-        ENGINES[engine](build(model, seed=seed, batch=2), precision=precision)
-    )  # the kernels' code and the libraries' own tables
-    make = lambda: ENGINES[engine](build(model, seed=seed), precision=precision)  # noqa: E731 - made anew for each of the two
+    kind = partial(ENGINES[engine], precision=precision)
+    warm(kind(build(model, seed=seed, batch=2)))  # the kernels' code and the libraries' own tables
+    make = lambda: kind(build(model, seed=seed))  # noqa: E731 - made anew for each of the two
     resident = resident_peak(make)
     held, peak = allocated_peak(make)
     return {"held": held, "peak": peak, "resident": resident}
