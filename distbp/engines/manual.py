@@ -55,6 +55,7 @@ class ManualEngine(Engine):
         self._seen: Program | None = None
         self._generators: dict[torch.device, Generator] = {}
         self._metric_sums: Mapping[str, Tensor] = {}
+        self._apart: dict[str, Tensor] = {}  # gradients that join others once they are whole
 
     @property
     def emissions(self) -> Sequence[str]:
@@ -91,6 +92,7 @@ class ManualEngine(Engine):
                 destination.gradients,
                 self._seeded(program, part),
                 add=destination.add,
+                apart=self._apart if destination.join else None,
                 complete=complete,
                 scale=self.scale,
             )

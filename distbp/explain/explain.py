@@ -13,7 +13,7 @@ from distbp.explain.buckets import buckets
 from distbp.explain.standalone import standalone
 from distbp.explain.table import table
 from distbp.precision import FP32, Precision
-from distbp.program.program import Passes, Program, build
+from distbp.program.program import Delivery, Passes, Program, build
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Explanation:
             precision=precision,
         )
         device = example.inputs[0].device
-        passes = program.passes(program.contiguous(device), add=False)
+        passes = program.passes(program.contiguous(device), Delivery.WRITTEN)
         return cls(program, passes, (*example.leaves(), *state), device)
 
     @property
