@@ -42,6 +42,16 @@ def test_the_file_of_the_default_workload_runs_by_itself(tmp_path: Path) -> None
     assert 0 < printed["loss"] < 1000
 
 
+def test_the_casts_of_a_precision_are_shown_and_run(tmp_path: Path) -> None:
+    done = run(tmp_path, "explain", "output=passes.py", "batch_size=8", "precision=bf16")
+    assert done.returncode == 0, done.stderr
+    casts = [line for line in done.stdout.splitlines() if " _to_copy " in line]
+    assert len(casts) == 7  # three layers' weights and biases, and the pictures
+    assert "linear_1_weight_bf16.copy_(linear_1_weight)" in (tmp_path / "passes.py").read_text()
+    printed = run_file(tmp_path / "passes.py")
+    assert sorted(printed) == sorted([*GRADIENTS, "loss"])
+
+
 def test_it_runs_in_the_launching_process(distbp: Distbp, launched: Launched) -> None:
     assert distbp("explain", "workers=1").code == 0
     assert [verb for verb, _ in launched.jobs] == ["explain"]
