@@ -63,7 +63,7 @@ ALL = [
 def settings(folder, *overrides):
     return [
         "workload=faulty", f"run_dir={folder}", "threads=1", "log.every=1", "guards.every=1", "evaluate.every=never",
-        "reduction.bucket_bytes=1024", *overrides, "--config-dir", "tests/faults/conf",
+        "reduction.bucket_bytes=1024", "engine=autograd", *overrides, "--config-dir", "tests/faults/conf",
     ]  # fmt: skip
 
 

@@ -15,7 +15,7 @@ SCRIPT = textwrap.dedent("""
     import distbp
 
     module = torch.nn.Linear(3, 1)
-    step = distbp.DataParallel(module, torch.nn.MSELoss())
+    step = distbp.DataParallel(module, torch.nn.MSELoss(), engine="autograd")
     for number in range(1000):
         if number == 5 and step.comm.rank == 1:
             {fault}

@@ -10,7 +10,7 @@ import pytest
 from tests.launch.test_it_ends import started, until_step
 
 SOON = 10.0  # s
-HOW = ("steps=40", "shards=2", "engine=autograd", "evaluate.every=never")
+HOW = ("steps=40", "shards=2", "evaluate.every=never")
 
 
 def mpirun_passes_on(run):
