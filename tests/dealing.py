@@ -5,20 +5,23 @@ from functools import cache
 
 from xdist.scheduler import LoadFileScheduling
 
-RANKS = re.compile(r"^def .*\bpool\b|^from tests\.(launch|kill)\b|\b(mpirun|torchrun)\b.*-n", flags=re.MULTILINE)
+LAUNCHES = re.compile(r"^from tests\.(launch|kill)\b|\b(mpirun|torchrun)\b.*-n", flags=re.MULTILINE)
+POOL = re.compile(r"^def .*\bpool\b", flags=re.MULTILINE)
 
 
 class OneJobAtATime(LoadFileScheduling):
-    """A file belongs to one process, and all files whose tests start several ranks belong to the same.
+    """A file belongs to one process, and all files that launch jobs of several ranks belong to the same.
 
-    Ranks wait for one another, and their tests say how soon something has to happen: two such jobs at a time would be
-    more than a small machine has cores for. The resident ranks of ``tests/pool`` are started in one process alone.
+    Ranks wait for one another, and their tests say how soon something has to happen: several such jobs at a time would
+    be more than a small machine has cores for. For the same reason the resident ranks of ``tests/pool`` are started
+    once: all files that use them belong to one process, too.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         file: str = super()._split_scope(nodeid)
-        return "ranks" if self._starts_ranks(file) else file
+        return self._kind(file) or file
 
     @cache  # noqa: B019 - there is one dealer, as long as the process
-    def _starts_ranks(self, file: str) -> bool:
-        return RANKS.search((self.config.rootpath / file).read_text()) is not None
+    def _kind(self, file: str) -> str:
+        text = (self.config.rootpath / file).read_text()
+        return "pool" if POOL.search(text) else "launches" if LAUNCHES.search(text) else ""

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from distbp import cli
+from tests.launch.start import crowd
 
 SECONDS = 5.0  # within which a wrong request is answered, on a machine that is not busy with something else
 AS_ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
@@ -35,11 +36,6 @@ def answer(
         check=False,
     )
     return done.returncode, done.stdout, done.stderr, time.monotonic() - begun
-
-
-def crowd() -> float:
-    """How many times longer everything takes here just now: processes that want to run, for each core."""
-    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 @pytest.fixture

@@ -26,6 +26,11 @@ def command(launcher, size, *arguments):
     return [*starts[launcher], *arguments]
 
 
+def crowd():
+    """How many times longer everything takes here just now: processes that want to run, for each core."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
 class Run:
     """A started command, all of whose processes carry a mark by which they are found again."""
 
