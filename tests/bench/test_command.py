@@ -9,11 +9,10 @@ from statistics import geometric_mean
 
 import pytest
 
-from distbp import cli
-from tests.cli.conftest import Distbp, Launched, distbp, launched
+from tests.cli.conftest import Distbp, Launched, distbp, here, launched
 from tests.launch.start import BIN, Run
 
-__all__ = ["distbp", "launched"]  # fixtures
+__all__ = ["distbp", "here", "launched"]  # fixtures
 
 ROW = {"model", "threads", "manual_ms", "autograd_ms", "compile_ms", "ratio", "memory_ratio"}
 QUICK = ["bench.models=[mlp_small]", "bench.rounds=2", "bench.compile=false", "threads=1"]
@@ -174,12 +173,9 @@ def test_is_refused_in_one_line(  # noqa: PLR0917 - pytest gives its arguments b
     ("word", "begins"), [("device=cuda", "device=cuda: "), ("output=no/such/folder", "output=no/such/folder: ")]
 )
 def test_is_refused_before_anything_is_measured(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], word: str, begins: str
+    here: Distbp, monkeypatch: pytest.MonkeyPatch, word: str, begins: str
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert cli.main(["bench", "engines", *QUICK, word]) == 2
-    out, err = capfd.readouterr()
-    assert out == ""
-    assert err.count("\n") == 1, err
-    assert err.startswith(f"distbp: error: {begins}")
+    answer = here("bench", "engines", *QUICK, word)
+    assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1), answer
+    assert answer.err.startswith(f"distbp: error: {begins}")
