@@ -32,11 +32,13 @@ class Destination:
     """Where the gradients of one part go: for each parameter, by name, a tensor of its shape.
 
     The first write within a part overwrites (no zeroing); with ``add`` every write adds, as the later micro-batches of
-    a part do. An engine calls ``complete(name)`` when no write to that gradient will follow.
+    a part do; with ``join``, too, the part's whole gradient is added, with the bits of one that was formed elsewhere.
+    An engine calls ``complete(name)`` when no write to that gradient will follow.
     """
 
     gradients: Mapping[str, Tensor]
     add: bool = False
+    join: bool = False
     complete: Callable[[str], None] = lambda _name: None
 
 

@@ -53,6 +53,7 @@ class ManualEngine(Engine):
         self._seen: Program | None = None
         self._generators: dict[torch.device, Generator] = {}
         self._metric_sums: Mapping[str, Tensor] = {}
+        self._apart: dict[str, Tensor] = {}  # gradients that join others once they are whole
 
     @property
     def emissions(self) -> Sequence[str]:
@@ -85,7 +86,12 @@ class ManualEngine(Engine):
         complete = destination.complete if ordered else _later
         with torch.no_grad():
             ran = program.run(
-                leaves, destination.gradients, self._seeded(program, part), add=destination.add, complete=complete
+                leaves,
+                destination.gradients,
+                self._seeded(program, part),
+                add=destination.add,
+                apart=self._apart if destination.join else None,
+                complete=complete,
             )
             if self.metrics is not None:
                 self._metric_sums = self.metrics(ran.output, part.target)

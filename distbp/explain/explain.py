@@ -12,7 +12,7 @@ from distbp.engines.tables import sparse_tables
 from distbp.explain.buckets import buckets
 from distbp.explain.standalone import standalone
 from distbp.explain.table import table
-from distbp.program.program import Passes, Program, build
+from distbp.program.program import Delivery, Passes, Program, build
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Explanation:
             tables=sparse_tables(module),
         )
         device = example.inputs[0].device
-        passes = program.passes(program.contiguous(device), add=False)
+        passes = program.passes(program.contiguous(device), Delivery.WRITTEN)
         return cls(program, passes, (*example.leaves(), *state), device)
 
     @property

@@ -42,7 +42,10 @@ def _accumulate(trace: Trace) -> None:
         gradient, term = last.args
         writers = [i for i in touching if not i.is_view() and i is not last]
         if _only_adds(writers, term.root):
-            _begin(writers[0], trace)
+            if writers[0].is_(aten.mm.default):
+                begin_with(writers[0])
+            else:
+                trace.drop(writers[0])
             _take_place(term.root, gradient)
             trace.drop(last)
 
@@ -81,14 +84,11 @@ def _sources(instruction: Instruction) -> list[Operand]:
     return [o for o in instruction.reads() if o is not instruction.args[0]]
 
 
-def _begin(first: Instruction, trace: Trace) -> None:
-    """The beginning of a sum, on top of what the gradient holds."""
-    if first.is_(aten.mm.default):
-        (made,) = first.makes()
-        first.op, first.args, first.outputs = aten.addmm_.default, (made, *first.args), (made,)
-        first.several = False
-    else:
-        trace.drop(first)
+def begin_with(product: Instruction) -> None:
+    """A matrix product as the beginning of a sum, on top of what the gradient holds."""
+    (made,) = product.makes()
+    product.op, product.args, product.outputs = aten.addmm_.default, (made, *product.args), (made,)
+    product.several = False
 
 
 def _replaceable(
