@@ -106,7 +106,7 @@ RACE = ["-m", "distbp", "bench", "race", "bench.rounds=2"]
 def test_a_race_of_two_workers(tmp_path: Path, start: list[str], models: list[str], missing: tuple[str, ...]) -> None:
     figures = tmp_path / "figures.json"
     done = Run([*start, f"bench.models=[{','.join(models)}]", f"output={figures}"])
-    assert done.wait(timeout=100.0) == 0, done.stderr
+    assert done.wait() == 0, done.stderr
     named = [text.split()[0] for text in done.stdout.splitlines()]
     assert named[: len(models) + 2] == ["model", *models, "geomean"]
     found = json.loads(figures.read_text())

@@ -32,7 +32,7 @@ def answer(
         env={**os.environ, **(environment or {})},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=100,
         check=False,
     )
     return done.returncode, done.stdout, done.stderr, time.monotonic() - begun
@@ -155,7 +155,7 @@ def test_many_ranks_refuse_with_one_voice(tmp_path: Path, launcher: str, word: s
         env={**os.environ, **AS_ROOT},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=100,
         check=False,
     )
     ours = [line for line in (done.stderr + done.stdout).splitlines() if line.startswith("distbp: ")]
@@ -174,7 +174,7 @@ def test_help_may_be_cut_short(tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=100,
         check=False,
     )
     assert done.stdout == "distbp VERB key=value ...\n"

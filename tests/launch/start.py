@@ -41,7 +41,7 @@ class Run:
             line, cwd=ROOT, env=variables, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
 
-    def wait(self, timeout=60.0):
+    def wait(self, timeout=100.0):
         """The exit code; the whole of what it printed is then in ``stdout`` and ``stderr``."""
         try:
             self.stdout, self.stderr = self.process.communicate(timeout=timeout)
