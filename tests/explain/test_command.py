@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Distbp, Launched, distbp, launched
+from tests.cli.conftest import Distbp, Launched, distbp, here, launched
 from tests.explain.test_standalone import run as run_file
 
-__all__ = ["distbp", "launched"]  # fixtures
+__all__ = ["distbp", "here", "launched"]  # fixtures
 
 GRADIENTS = [f"{n}.{leaf}" for n in (1, 4, 7) for leaf in ("weight", "bias")]
 
@@ -80,8 +80,7 @@ def test_is_refused_in_one_line(distbp: Distbp, launched: Launched, line: str, b
         ("output=no/such/folder", "output=no/such/folder: "),
     ],
 )
-def test_is_refused_before_anything_is_shown(tmp_path: Path, word: str, begins: str) -> None:
-    done = run(tmp_path, "explain", word)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.count("\n") == 1, done.stderr
-    assert done.stderr.startswith(f"distbp: error: {begins}")
+def test_is_refused_before_anything_is_shown(here: Distbp, word: str, begins: str) -> None:
+    answer = here("explain", word)
+    assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1), answer
+    assert answer.err.startswith(f"distbp: error: {begins}")
