@@ -220,6 +220,8 @@ def plan_of(request: Request) -> Plan:
         checkpoint_every=request.checkpoint.every,
         keep=request.checkpoint.keep,
         best=request.checkpoint.best,
+        patience=request.stop_early.patience,
+        patience_of=request.stop_early.metric,
         average=request.average.decay,
         nonfinite=request.guards.nonfinite,
         clip=Clip(norm=request.clip.norm, value=request.clip.value),

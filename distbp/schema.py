@@ -6,6 +6,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
+from pydantic import Field
 from pydantic.fields import FieldInfo
 
 from distbp import constructor
@@ -30,6 +31,7 @@ from distbp.sections import (
     Reduction,
     Section,
     Seed,
+    StopEarly,
 )
 
 
@@ -57,6 +59,7 @@ class Request(Section):
     resume: Literal["latest"] | PathText | None
     resume_allow: tuple[str, ...]
     evaluate: Evaluate
+    stop_early: StopEarly
     guards: Guards
     clip: Clip
     groups: ParameterGroups
@@ -126,7 +129,9 @@ def _section(field: FieldInfo) -> type[Section] | None:
 
 
 def _type(field: FieldInfo) -> Any:
-    return Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+    told = [Field(json_schema_extra=field.json_schema_extra)] if field.json_schema_extra else []
+    parts = [*field.metadata, *told]
+    return Annotated[field.annotation, *parts] if parts else field.annotation
 
 
 def _check_together(request: Request, known: list[str]) -> None:
@@ -146,6 +151,10 @@ def _check_together(request: Request, known: list[str]) -> None:
         raise RequestError("reduction.compression", request.reduction.compression, "only reduction=ordered has one")
     if request.guards.nonfinite == "skip" and request.reduction.compression != "none":
         raise RequestError("guards.nonfinite", "skip", "stop is allowed with reduction.compression, which remembers")
+    if request.evaluate.every == "never" and request.stop_early.patience is not None:
+        raise RequestError("evaluate.every", "never", "a number is needed with stop_early.patience")
+    if request.evaluate.every == "never" and request.schedule.get("name") == "plateau":
+        raise RequestError("evaluate.every", "never", "a number is needed with schedule=plateau")
     if request.resume == "latest" and request.run_dir is None:
         raise RequestError("resume", "latest", "run_dir=PATH is needed with it, to say of which run")
     if request.resume_allow and request.resume is None:

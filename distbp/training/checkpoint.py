@@ -26,7 +26,7 @@ ALWAYS = ("model", "optimizer")
 SOMETIMES = ("reduction", "carried")
 """The files of tensors, by name: those of every checkpoint, and those that are there where something is in them."""
 MANIFEST = "checkpoint.json"
-FORMAT = 3
+FORMAT = 4
 MOST = 2**26  # bytes of a manifest: it has 64 for each tensor, besides its name
 BEST = {("of", str), ("step", int), ("value", float)}
 DEEPEST = 32  # of its nesting
@@ -46,6 +46,7 @@ class Checkpoint:
     reduction: Mapping[str, Tensor] = field(default_factory=dict)
     carried: Mapping[str, Tensor] = field(default_factory=dict)
     best: Mapping[str, Any] = field(default_factory=dict)  # the best so far, as ``Best`` tells it
+    progress: Mapping[str, Any] = field(default_factory=dict)  # what else evaluations have led to, as ``Progress`` does
 
     @property
     def name(self) -> str:
@@ -94,6 +95,7 @@ def fill(folder: Path, checkpoint: Checkpoint) -> None:
         "epoch": checkpoint.epoch,
         "batch": checkpoint.batch,
         "best": checkpoint.best,
+        "progress": checkpoint.progress,
         "config": checkpoint.config,
         "sha256": {name: digests(values) for name, values in tensors.items()},
     }
@@ -106,7 +108,7 @@ def load(path: Path) -> Checkpoint:
     """The checkpoint at ``path``, every tensor checked against its sha256. RequestError names what is damaged."""
     manifest = manifest_of(path)
     tensors = {name: tensor_file.read(path / file_of(name), sums) for name, sums in manifest["sha256"].items()}
-    position = {key: manifest[key] for key in ("step", "epoch", "batch", "config", "best")}
+    position = {key: manifest[key] for key in ("step", "epoch", "batch", "config", "best", "progress")}
     return Checkpoint(**position | tensors)
 
 
@@ -133,7 +135,7 @@ def manifest_of(path: Path) -> dict[str, Any]:
 def well_formed(manifest: Any) -> bool:
     """Whether a manifest has all its parts, each of its kind."""
     kinds = {"format": int, "step": int, "epoch": int, "batch": int, "config": dict, "sha256": dict, "own_sha256": str}
-    kinds |= {"best": dict}
+    kinds |= {"best": dict, "progress": dict}
     return (
         isinstance(manifest, dict)
         and all(isinstance(manifest.get(key), kind) for key, kind in kinds.items())

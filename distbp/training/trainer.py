@@ -23,6 +23,8 @@ from distbp.training.data_parallel import DataParallel
 from distbp.training.evaluation import evaluate
 from distbp.training.flat_state import by_name, restore
 from distbp.training.optimizers import update as apply
+from distbp.training.patience import Patience
+from distbp.training.progress import Progress
 from distbp.training.schedules import Schedule
 from distbp.training.shelf import discard_after
 from distbp.training.totals import Totals
@@ -47,6 +49,8 @@ class Plan:
     config: dict[str, Any] = field(default_factory=dict)  # what was asked for, as a checkpoint tells it
     clip: Clip = field(default_factory=Clip)
     best: str | None = None  # the rule by which one more checkpoint is kept
+    patience: int | None = None  # evaluations without a better value, after which the training ends
+    patience_of: str = "min:loss"  # the rule of what is better
     average: float | None = None  # decay of the average of the weights
     nonfinite: Literal["stop", "skip"] = "stop"  # a step whose gradients are not numbers
 
@@ -78,9 +82,9 @@ class Trainer:
         self.average = Average(plan.average, parallel.weights)
         self.steps = min(plan.epochs * loader.steps_per_epoch, plan.steps or plan.epochs * loader.steps_per_epoch)
         self.writer = Writer(run_dir / "checkpoints", keep=plan.keep)
-        self.best = Best(plan.best)
+        self.progress = Progress(Best(plan.best), Patience(plan.patience, plan.patience_of), schedule)
         self.position = 0  # steps done
-        self._saved = -1
+        self._saved = self._evaluated = -1  # and those at which that was done last
         self._skipped = 0  # steps, one after the other
         self.record: Record = Silence()
         self.metrics: dict[str, float] = {}
@@ -100,12 +104,13 @@ class Trainer:
             self.save()  # it goes on from a checkpoint, which may be elsewhere
             if self.position % self.loader.steps_per_epoch == 0:
                 self.end_epoch()
-        while self.position < self.steps:
+        while self.position < self.steps and not self.progress.patience.over:
             for batch in self.batches(self.position // self.loader.steps_per_epoch):
                 self.step(batch)
             self.end_epoch()
         self.save()
-        self.evaluate()
+        if self._evaluated != self.position:
+            self.evaluate()
         self.writer.wait()
 
     def step(self, batch: Batch) -> None:
@@ -183,9 +188,9 @@ class Trainer:
             )
         if metrics is None:
             self.stop()
-        self.metrics = metrics
+        self.metrics, self._evaluated = metrics, self.position
         self.record.evaluation(self.position, self.metrics)
-        if self.best.take(metrics, step=self.position):
+        if self.progress.take(metrics, step=self.position):
             self.save()
 
     def save(self) -> None:
@@ -209,8 +214,8 @@ class Trainer:
         for rows in self.parallel.touched_rows:
             state |= rows.by_name(self.optimizer)
         model = self.workload.module.state_dict()
-        best, plan = self.best.state(), self.plan.config
-        return Checkpoint(self.position, epoch, batch, plan, model, state, reduction, carried, best)
+        best, progress, plan = self.progress.best.state(), self.progress.state(), self.plan.config
+        return Checkpoint(self.position, epoch, batch, plan, model, state, reduction, carried, best, progress)
 
     def resume(self, checkpoint: Checkpoint, path: Path) -> None:
         """Go on from the checkpoint of ``path``, on whatever number of workers. RequestError if it does not fit.
@@ -223,7 +228,8 @@ class Trainer:
         except (KeyError, RuntimeError) as error:
             what = f"its optimizer's state does not fit the module ({' '.join(str(error).split())})"
             raise RequestError("resume", path, what) from error
-        self.best.restore(checkpoint.best)
+        self.progress.best.restore(checkpoint.best)
+        self.progress.restore(checkpoint.progress)
         own = path.parent.resolve() == self.writer.folder.resolve()
         if self.parallel.comm.rank == 0:
             discard_after(checkpoint.step if own else -1, self.writer.folder)
