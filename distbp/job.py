@@ -3,7 +3,6 @@
 Every worker runs the same function with its own communicator; rank 0 alone writes and shows.
 """
 
-import math
 from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from distbp.engines.base import Engine
 from distbp.engines.manual import ManualEngine
 from distbp.errors import RequestError, nearest
 from distbp.output import write
+from distbp.recipe import optimizer_of, scaled_rate
 from distbp.record import Record, RunRecord, Silence, write_json
 from distbp.reduction.compression.choice import choices
 from distbp.result import conditions, outcome, peak_memory, sample_of, show
@@ -69,14 +69,12 @@ def train_in(directory: RunDirectory | None, request: Request, comm: Communicato
     same_everywhere(comm, alike | origins(request, workload, split, found))
     if parallel.engine.tables and request.average.decay is not None:
         raise RequestError("average.decay", request.average.decay, "null is allowed with tables that are marked sparse")
-    parallel.divide_update()
-    optimizer, schedule = build(request.optimizer, parameters=parallel.updated), build(request.schedule)
     trainer = Trainer(
         workload,
         parallel,
         loader,
-        optimizer=optimizer,
-        schedule=schedule,
+        optimizer=optimizer_of(request, parallel),
+        schedule=build(request.schedule),
         plan=plan_of(request),
         split=split,
         run_dir=run_dir,
@@ -227,13 +225,6 @@ def plan_of(request: Request) -> Plan:
         clip=Clip(norm=request.clip.norm, value=request.clip.value),
         config=request.model_dump(mode="json") | {"threads": torch.get_num_threads()},
     )
-
-
-def scaled_rate(request: Request) -> float:
-    """``optimizer.lr`` as ``lr_scaling`` lets it grow with the batch (Goyal et al. 2017: linearly)."""
-    ratio = request.batch_size / request.lr_batch_size
-    factor = {"none": 1.0, "linear": ratio, "sqrt": math.sqrt(ratio)}[request.lr_scaling]
-    return float(request.optimizer["lr"]) * factor
 
 
 def record_of(request: Request, trainer: Trainer, comm: Communicator, console: Console) -> Record:
