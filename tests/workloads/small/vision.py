@@ -19,7 +19,7 @@ def digits(folder: Path) -> Path:
 NET = ["workload.channels=[4,8]", "workload.hidden=[16]"]
 
 SMALL = {
-    "vision/digits_mlp": Small(digits, ["workload.hidden=[16]"]),
+    "vision/digits_mlp": Small(digits, ["workload.hidden=[16]", "workload.mixup=0.2", "workload.label_smoothing=0.1"]),
     "vision/digits_cnn": Small(digits, NET),
     "vision/fashion_cnn": Small(idx_files.write, NET),
     "vision/resnet": Small(picture_folders.write, ["workload.side=8", "evaluate.split=val"]),
