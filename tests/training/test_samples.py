@@ -22,6 +22,7 @@ from distbp.training.trainer import Plan, Trainer
 from distbp.workloads.base import Workload
 
 EPOCHS, SHARDS = 3, 4
+PATIENCE = 300.0  # seconds for the threads of a run, on a busy machine
 CONFIG = {"optimizer": {"_target_": "adamw"}, "shards": SHARDS, "threads": 1, "overrides": []}
 DRAWING = threading.Lock()
 
@@ -105,17 +106,28 @@ def disturbed(folder, case, workers, draws):
     before, after = workers
     steps, notes, every = EPOCHS * -(-case[0] // case[1]), [], draws.randint(1, 5)
     with pytest.raises((KilledError, threading.BrokenBarrierError)):
-        threads.run(before, run, folder, case, every, None, notes, draws.randrange(before), draws.randint(1, steps))
+        threads.run(
+            before,
+            run,
+            folder,
+            case,
+            every,
+            None,
+            notes,
+            draws.randrange(before),
+            draws.randint(1, steps),
+            timeout=PATIENCE,
+        )
     found = newest_good("latest", folder)
     done = found.checkpoint.step if found else 0
     notes = [note for note in notes if note[0] < done]
-    return notes, threads.run(after, run, folder, case, every, found, notes, None, None)
+    return notes, threads.run(after, run, folder, case, every, found, notes, None, None, timeout=PATIENCE)
 
 
 def undisturbed(folder, case):
     """The notes and the weights of one worker that nothing disturbs; every epoch is a permutation."""
     notes, (n, batch_size) = [], case
-    (weights,) = threads.run(1, run, folder, case, None, None, notes, None, None)
+    (weights,) = threads.run(1, run, folder, case, None, None, notes, None, None, timeout=PATIENCE)
     for epoch in range(EPOCHS):
         taken = [sample for step, _, samples in notes if step // -(-n // batch_size) == epoch for sample in samples]
         assert sorted(taken) == list(range(n)), epoch
