@@ -16,6 +16,7 @@ from distbp.bounds import NonNegative, Positive
 from distbp.training.optimizers import Parameters
 
 Power = Annotated[float, Field(ge=-1, le=0, allow_inf_nan=False)]
+STEP = torch.tensor(0.0)  # the number of steps, on the CPU whatever the device
 Threshold = Annotated[float, Field(ge=1, allow_inf_nan=False)]
 
 
@@ -73,5 +74,5 @@ def restore_shaped(state: Mapping[str, Tensor], optimizer: Shaped, views: Mappin
             value = state[f"{kind}/{name}"]
             if value.shape != shape:
                 raise RuntimeError(f"{kind}/{name} has shape {[*value.shape]}, not {[*shape]}")
-            device = "cpu" if kind == "step" else view.device
-            optimizer.state[view][kind] = value.to(device, copy=True)
+            like = STEP if kind == "step" else view
+            optimizer.state[view][kind] = value.to(like, copy=True)
