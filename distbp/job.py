@@ -3,7 +3,6 @@
 Every worker runs the same function with its own communicator; rank 0 alone writes and shows.
 """
 
-import math
 from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from distbp.engines.manual import ManualEngine
 from distbp.errors import RequestError, nearest
 from distbp.output import write
 from distbp.precision import Precision
+from distbp.recipe import optimizer_of, scaled_rate
 from distbp.record import Record, RunRecord, Silence, write_json
 from distbp.reduction.compression.choice import choices
 from distbp.result import conditions, outcome, peak_memory, sample_of, show
@@ -37,8 +37,9 @@ from distbp.training.data_parallel import DataParallel
 from distbp.training.digest import digest
 from distbp.training.evaluation import evaluate as evaluate_split
 from distbp.training.groups import Groups
+from distbp.training.plan import Plan
 from distbp.training.shelf import Found
-from distbp.training.trainer import Plan, Trainer
+from distbp.training.trainer import Trainer
 from distbp.workloads.base import Workload
 
 OPTIMIZER_BYTES = 12  # a parameter, and at most two numbers of state, in float32
@@ -70,14 +71,12 @@ def train_in(directory: RunDirectory | None, request: Request, comm: Communicato
     same_everywhere(comm, alike | origins(request, workload, split, found))
     if parallel.engine.tables and request.average.decay is not None:
         raise RequestError("average.decay", request.average.decay, "null is allowed with tables that are marked sparse")
-    parallel.divide_update()
-    optimizer, schedule = build(request.optimizer, parameters=parallel.updated), build(request.schedule)
     trainer = Trainer(
         workload,
         parallel,
         loader,
-        optimizer=optimizer,
-        schedule=schedule,
+        optimizer=optimizer_of(request, parallel),
+        schedule=build(request.schedule),
         plan=plan_of(request),
         split=split,
         run_dir=run_dir,
@@ -224,18 +223,13 @@ def plan_of(request: Request) -> Plan:
         checkpoint_every=request.checkpoint.every,
         keep=request.checkpoint.keep,
         best=request.checkpoint.best,
+        patience=request.stop_early.patience,
+        patience_of=request.stop_early.metric,
         average=request.average.decay,
         nonfinite=request.guards.nonfinite,
         clip=Clip(norm=request.clip.norm, value=request.clip.value),
         config=request.model_dump(mode="json") | {"threads": torch.get_num_threads()},
     )
-
-
-def scaled_rate(request: Request) -> float:
-    """``optimizer.lr`` as ``lr_scaling`` lets it grow with the batch (Goyal et al. 2017: linearly)."""
-    ratio = request.batch_size / request.lr_batch_size
-    factor = {"none": 1.0, "linear": ratio, "sqrt": math.sqrt(ratio)}[request.lr_scaling]
-    return float(request.optimizer["lr"]) * factor
 
 
 def record_of(request: Request, trainer: Trainer, comm: Communicator, console: Console) -> Record:

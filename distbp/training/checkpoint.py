@@ -26,7 +26,7 @@ ALWAYS = ("model", "optimizer")
 SOMETIMES = ("reduction", "carried")
 """The files of tensors, by name: those of every checkpoint, and those that are there where something is in them."""
 MANIFEST = "checkpoint.json"
-FORMAT = 3
+FORMAT = 4
 MOST = 2**26  # bytes of a manifest: it has 64 for each tensor, besides its name
 BEST = {("of", str), ("step", int), ("value", float)}
 SCALE = {("value", float), ("good", int)}
@@ -47,6 +47,7 @@ class Checkpoint:
     reduction: Mapping[str, Tensor] = field(default_factory=dict)
     carried: Mapping[str, Tensor] = field(default_factory=dict)
     best: Mapping[str, Any] = field(default_factory=dict)  # the best so far, as ``Best`` tells it
+    progress: Mapping[str, Any] = field(default_factory=dict)  # what else evaluations have led to, as ``Progress`` does
     scale: Mapping[str, Any] = field(default_factory=dict)  # of the loss, as ``LossScale`` tells it
 
     @property
@@ -96,6 +97,7 @@ def fill(folder: Path, checkpoint: Checkpoint) -> None:
         "epoch": checkpoint.epoch,
         "batch": checkpoint.batch,
         "best": checkpoint.best,
+        "progress": checkpoint.progress,
         "scale": checkpoint.scale,
         "config": checkpoint.config,
         "sha256": {name: digests(values) for name, values in tensors.items()},
@@ -109,8 +111,7 @@ def load(path: Path) -> Checkpoint:
     """The checkpoint at ``path``, every tensor checked against its sha256. RequestError names what is damaged."""
     manifest = manifest_of(path)
     tensors = {name: tensor_file.read(path / file_of(name), sums) for name, sums in manifest["sha256"].items()}
-    position = {key: manifest[key] for key in ("step", "epoch", "batch", "config", "best")}
-    position["scale"] = manifest.get("scale", {})
+    position = {key: manifest[key] for key in ("step", "epoch", "batch", "config", "best", "progress", "scale")}
     return Checkpoint(**position | tensors)
 
 
@@ -137,7 +138,7 @@ def manifest_of(path: Path) -> dict[str, Any]:
 def well_formed(manifest: Any) -> bool:
     """Whether a manifest has all its parts, each of its kind."""
     kinds = {"format": int, "step": int, "epoch": int, "batch": int, "config": dict, "sha256": dict, "own_sha256": str}
-    kinds |= {"best": dict}
+    kinds |= {"best": dict, "progress": dict, "scale": dict}
     return (
         isinstance(manifest, dict)
         and all(isinstance(manifest.get(key), kind) for key, kind in kinds.items())
@@ -147,8 +148,7 @@ def well_formed(manifest: Any) -> bool:
         and isinstance(manifest["config"].get("optimizer"), dict)
         and {*ALWAYS} <= manifest["sha256"].keys() <= {*ALWAYS, *SOMETIMES}
         and (not manifest["best"] or {(key, type(value)) for key, value in manifest["best"].items()} >= BEST)
-        and isinstance(scale := manifest.get("scale", {}), dict)  # there is none from before there was one
-        and (not scale or {(key, type(value)) for key, value in scale.items()} == SCALE)
+        and (not manifest["scale"] or {(key, type(value)) for key, value in manifest["scale"].items()} == SCALE)
         and all(isinstance(sums, dict) for sums in manifest["sha256"].values())
     )
 

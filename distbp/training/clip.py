@@ -1,12 +1,12 @@
 """Gradients that are bounded before an update, by the norm of all of them together or each number by itself."""
 
-import math
 from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 
 from distbp.reduction.layout import BLOCK
+from distbp.training.norm import block_norms, together
 from distbp.training.weights import Weights
 
 TINY = 1e-6  # added to a norm before it divides, as torch.nn.utils.clip_grad_norm_ does
@@ -45,7 +45,4 @@ def norm_of(weights: Weights, rows: Iterable[Tensor], *, step: int) -> float:
     """
     blocks = [torch.linalg.vector_norm(of_all.view(-1, BLOCK), dim=1) for of_all in weights.gradients]
     known = [block for found in weights.everyones(blocks, phase="clip", step=step) for block in found.double().tolist()]
-    known += [
-        float(torch.linalg.vector_norm(piece)) for of_rows in rows for piece in torch.split(of_rows.view(-1), BLOCK)
-    ]
-    return math.sqrt(math.fsum(block * block for block in known))
+    return together([*known, *(norm for of_rows in rows for norm in block_norms(of_rows))])

@@ -14,7 +14,7 @@ MARGIN = 10.0  # by which the proposal lies below the rate of the least loss
 
 def rising(lowest: float, highest: float, epochs: float) -> Schedule:
     """The factor of ``highest``: ``(lowest / highest)^(1 - t / epochs)``, from ``lowest`` to ``highest``."""
-    return lambda seen, _total: (lowest / highest) ** (1 - min(seen / epochs, 1.0))
+    return Schedule(lambda seen, _total: (lowest / highest) ** (1 - min(seen / epochs, 1.0)))
 
 
 @dataclass

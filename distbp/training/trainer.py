@@ -4,9 +4,8 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import NoReturn
 
 from torch.optim import Optimizer
 
@@ -19,38 +18,22 @@ from distbp.record import Record, Silence
 from distbp.training.average import Average
 from distbp.training.best import Best
 from distbp.training.checkpoint import Checkpoint, fill_module
-from distbp.training.clip import Clip
 from distbp.training.data_parallel import DataParallel
 from distbp.training.evaluation import evaluate
-from distbp.training.flat_state import by_name, restore
 from distbp.training.loss_scale import LossScale
 from distbp.training.optimizers import update as apply
+from distbp.training.patience import Patience
+from distbp.training.plan import Plan
+from distbp.training.progress import Progress
 from distbp.training.schedules import Schedule
 from distbp.training.shelf import discard_after
+from distbp.training.snapshot import put_back, taken
 from distbp.training.totals import Totals
 from distbp.training.touched_rows import touching
 from distbp.training.writer import Writer
 from distbp.workloads.base import Workload
 
 MOST_SKIPPED = 10  # steps one after the other whose gradients are not numbers: more will not be better
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How far to train, and what to do on the way."""
-
-    epochs: int
-    steps: int | None  # stops earlier
-    lr: float
-    batch_size: int
-    evaluate_every: int | Literal["never"]  # epochs
-    checkpoint_every: int | None  # steps
-    keep: int
-    config: dict[str, Any] = field(default_factory=dict)  # what was asked for, as a checkpoint tells it
-    clip: Clip = field(default_factory=Clip)
-    best: str | None = None  # the rule by which one more checkpoint is kept
-    average: float | None = None  # decay of the average of the weights
-    nonfinite: Literal["stop", "skip"] = "stop"  # a step whose gradients are not numbers
 
 
 class Trainer:
@@ -81,9 +64,9 @@ class Trainer:
         self.average = Average(plan.average, parallel.weights)
         self.steps = min(plan.epochs * loader.steps_per_epoch, plan.steps or plan.epochs * loader.steps_per_epoch)
         self.writer = Writer(run_dir / "checkpoints", keep=plan.keep)
-        self.best = Best(plan.best)
+        self.progress = Progress(Best(plan.best), Patience(plan.patience, plan.patience_of), schedule)
         self.position = 0  # steps done
-        self._saved = -1
+        self._saved = self._evaluated = -1  # and those at which that was done last
         self._skipped = 0  # steps, one after the other
         self.record: Record = Silence()
         self.metrics: dict[str, float] = {}
@@ -103,12 +86,13 @@ class Trainer:
             self.save()  # it goes on from a checkpoint, which may be elsewhere
             if self.position % self.loader.steps_per_epoch == 0:
                 self.end_epoch()
-        while self.position < self.steps:
+        while self.position < self.steps and not self.progress.patience.over:
             for batch in self.batches(self.position // self.loader.steps_per_epoch):
                 self.step(batch)
             self.end_epoch()
         self.save()
-        self.evaluate()
+        if self._evaluated != self.position:
+            self.evaluate()
         self.writer.wait()
 
     def step(self, batch: Batch) -> None:
@@ -192,9 +176,9 @@ class Trainer:
             metrics = evaluate(self.workload, self.split, on, batch_size=size, step=self.position, precision=precision)
         if metrics is None:
             self.stop()
-        self.metrics = metrics
+        self.metrics, self._evaluated = metrics, self.position
         self.record.evaluation(self.position, self.metrics)
-        if self.best.take(metrics, step=self.position):
+        if self.progress.take(metrics, step=self.position):
             self.save()
 
     def save(self) -> None:
@@ -204,22 +188,10 @@ class Trainer:
         if self._saved != self.position:
             self._saved = self.position
             begin = time.perf_counter()
-            checkpoint = self.checkpoint()
+            checkpoint = taken(self)
             if self.parallel.comm.rank == 0:
                 self.writer.write(checkpoint, before=self.record.commit, since=begin)
         self.clock.at(self.position, "data")
-
-    def checkpoint(self) -> Checkpoint:
-        """The run as it stands, whole on rank 0, until the next step. Collective."""
-        epoch, batch = divmod(self.position, self.loader.steps_per_epoch)
-        reduction, carried = self.parallel.reducer.order.state(), self.parallel.carried.gathered(self.position)
-        state = by_name(self.optimizer, self.parallel.weights, step=self.position)
-        state |= self.average.by_name(step=self.position)
-        for rows in self.parallel.touched_rows:
-            state |= rows.by_name(self.optimizer)
-        model = self.workload.module.state_dict()
-        best, scale, plan = self.best.state(), self.scale.state(), self.plan.config
-        return Checkpoint(self.position, epoch, batch, plan, model, state, reduction, carried, best, scale)
 
     def resume(self, checkpoint: Checkpoint, path: Path) -> None:
         """Go on from the checkpoint of ``path``, on whatever number of workers. RequestError if it does not fit.
@@ -228,30 +200,15 @@ class Trainer:
         """
         fill_module(self.workload.module, checkpoint)
         try:
-            self._restore(checkpoint)
+            put_back(checkpoint, self)
         except (KeyError, RuntimeError) as error:
             what = f"its optimizer's state does not fit the module ({' '.join(str(error).split())})"
             raise RequestError("resume", path, what) from error
-        self.best.restore(checkpoint.best)
-        self.scale.restore(checkpoint.scale)
         own = path.parent.resolve() == self.writer.folder.resolve()
         if self.parallel.comm.rank == 0:
             discard_after(checkpoint.step if own else -1, self.writer.folder)
         self.position = checkpoint.step
         self._saved = checkpoint.step if own else -1
-
-    def _restore(self, checkpoint: Checkpoint) -> None:
-        """The state of the optimizer, and what the sums remember, where the request asks for the same ones."""
-        if checkpoint.config["optimizer"].get("_target_") == self.plan.config["optimizer"]["_target_"]:
-            restore(checkpoint.optimizer, self.optimizer, self.parallel.weights)
-            for rows in self.parallel.touched_rows:
-                rows.restore(checkpoint.optimizer, self.optimizer)
-        self.average.restore(checkpoint.optimizer)
-        alike = {key for key, value in self.plan.config.items() if checkpoint.config.get(key) == value}
-        if {"reduction", "shards"} <= alike:
-            self.parallel.reducer.order.restore(checkpoint.reduction)
-        if {"workload", "batch_size", "seed"} <= alike:
-            self.parallel.carried.restore(checkpoint.carried, self.loader.cut)
 
     def epochs_after(self, steps: int) -> float:
         """The epochs that so many steps make, in samples: the last batch of an epoch counts what it holds."""

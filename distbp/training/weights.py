@@ -19,6 +19,8 @@ class Weights:
     The rules are element-wise, so the bits are the same.
 
     ``gradients`` are the flat buffers that hold at least the sums of this worker's shares when it updates them.
+    ``views`` are the parameters that have elements, in their shapes, by name, for a rule that is not element-wise: each
+    with its gradient, which is whole where the update is not divided.
     """
 
     def __init__(
@@ -40,6 +42,12 @@ class Weights:
         self.gradients = self.own(gradients)
         for share, gradient in zip(self.shares, self.gradients, strict=True):
             share.grad = gradient
+        self.views = {
+            name: _with(view, layout.views(of_all)[name])
+            for layout, flat, of_all in zip(self.layouts, mine, gradients, strict=True)
+            for name, view in layout.views(flat).items()
+            if view.numel()
+        }
         others = [place for place in range(len(twins)) if place != window.place]
         copies = [pair for p in others for pair in zip(self._of(p, mine), self._of(p, twins[p]), strict=True)]
         self._copies = [call for pair in copies for call in calls([], [pair])]
@@ -52,6 +60,15 @@ class Weights:
     def by_group(self) -> Iterator[tuple[Hashable, Tensor]]:
         """Each of the shares with the group of its layout."""
         return zip((layout.group for layout in self.layouts for _ in layout.buckets), self.shares, strict=True)
+
+    def views_by_group(self) -> Iterator[tuple[Hashable, Tensor]]:
+        """Each of the views with the group of its layout."""
+        return (
+            (layout.group, self.views[span.name])
+            for layout in self.layouts
+            for span in layout.spans
+            if span.name in self.views
+        )
 
     def own(self, buffers: Sequence[Tensor]) -> list[Tensor]:
         """This worker's shares of some flat buffers, one for each layout, as views."""
@@ -97,3 +114,8 @@ class Weights:
             for layout, flat in zip(self.layouts, buffers, strict=True)
             for start, stop in layout.buckets
         ]
+
+
+def _with(view: Tensor, gradient: Tensor) -> Tensor:
+    view.grad = gradient
+    return view

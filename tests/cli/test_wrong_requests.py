@@ -7,7 +7,7 @@ import pytest
 from tests.cli.conftest import Distbp, Launched
 
 COUNT = "a whole number from 1 to 2147483647"
-OPTIMIZERS = "one of adagrad, adam, adamw, rmsprop, sgd is allowed"
+OPTIMIZERS = "one of adafactor, adagrad, adam, adamw, lamb, rmsprop, sgd is allowed"
 VERBS = "train, evaluate, explain, check, find_lr, bench, data, doctor"
 
 # The words of a request, two blanks between them; the key and the value that the answer begins with; what is allowed;
