@@ -46,6 +46,7 @@ class Checkpoint:
     reduction: Mapping[str, Tensor] = field(default_factory=dict)
     carried: Mapping[str, Tensor] = field(default_factory=dict)
     best: Mapping[str, Any] = field(default_factory=dict)  # the best so far, as ``Best`` tells it
+    loss: Mapping[str, Any] = field(default_factory=dict)  # its running mean, as ``Jumps`` tells it
 
     @property
     def name(self) -> str:
@@ -94,6 +95,7 @@ def fill(folder: Path, checkpoint: Checkpoint) -> None:
         "epoch": checkpoint.epoch,
         "batch": checkpoint.batch,
         "best": checkpoint.best,
+        "loss": checkpoint.loss,
         "config": checkpoint.config,
         "sha256": {name: digests(values) for name, values in tensors.items()},
     }
@@ -107,6 +109,7 @@ def load(path: Path) -> Checkpoint:
     manifest = manifest_of(path)
     tensors = {name: tensor_file.read(path / file_of(name), sums) for name, sums in manifest["sha256"].items()}
     position = {key: manifest[key] for key in ("step", "epoch", "batch", "config", "best")}
+    position["loss"] = manifest.get("loss", {})
     return Checkpoint(**position | tensors)
 
 
@@ -143,8 +146,16 @@ def well_formed(manifest: Any) -> bool:
         and isinstance(manifest["config"].get("optimizer"), dict)
         and {*ALWAYS} <= manifest["sha256"].keys() <= {*ALWAYS, *SOMETIMES}
         and (not manifest["best"] or {(key, type(value)) for key, value in manifest["best"].items()} >= BEST)
+        and well_formed_loss(manifest.get("loss", {}))
         and all(isinstance(sums, dict) for sums in manifest["sha256"].values())
     )
+
+
+def well_formed_loss(loss: Any) -> bool:
+    """Whether it is what ``Jumps`` tells, or nothing."""
+    kinds = {"seen": int, "first": float, "mean": float, "variance": float, "high": bool}
+    told = isinstance(loss, dict) and {key: type(value) for key, value in loss.items()}
+    return told in ({}, kinds)
 
 
 def depth(value: Any) -> int:

@@ -22,6 +22,7 @@ from distbp.training.clip import Clip
 from distbp.training.data_parallel import DataParallel
 from distbp.training.evaluation import evaluate
 from distbp.training.flat_state import by_name, restore
+from distbp.training.looks import Looks
 from distbp.training.optimizers import update as apply
 from distbp.training.schedules import Schedule
 from distbp.training.shelf import discard_after
@@ -49,6 +50,7 @@ class Plan:
     best: str | None = None  # the rule by which one more checkpoint is kept
     average: float | None = None  # decay of the average of the weights
     nonfinite: Literal["stop", "skip"] = "stop"  # a step whose gradients are not numbers
+    looks_every: int | None = None  # steps
 
 
 class Trainer:
@@ -76,6 +78,7 @@ class Trainer:
         self.run_dir = run_dir
         self.clock = parallel.clock
         self.average = Average(plan.average, parallel.weights)
+        self.looks = Looks(parallel, plan.looks_every)
         self.steps = min(plan.epochs * loader.steps_per_epoch, plan.steps or plan.epochs * loader.steps_per_epoch)
         self.writer = Writer(run_dir / "checkpoints", keep=plan.keep)
         self.best = Best(plan.best)
@@ -126,10 +129,12 @@ class Trainer:
         begin, end = self.epochs_after(self.position), self.epochs_after(self.position + 1)
         lr = self.plan.lr * self.schedule((begin + end) / 2, self.plan.epochs)
         self.clock.at(batch.step, "update")
+        self.looks.before(totals, step=batch.step)
         rows = [rows.values for rows in self.parallel.row_gradients.values()]
         divisor, norm = self.plan.clip.bound(self.parallel.weights, rows, count=totals.count, step=batch.step)
         with touching(self.parallel.touched_rows, self.parallel.row_gradients, self.optimizer):
             apply(self.optimizer, lr=lr, count=divisor)
+        self.looks.after(totals, self.record, step=batch.step)
         self.average.move()
         self.parallel.weights.spread(step=batch.step)
         self.position = batch.step + 1
@@ -209,8 +214,8 @@ class Trainer:
         for rows in self.parallel.touched_rows:
             state |= rows.by_name(self.optimizer)
         model = self.workload.module.state_dict()
-        best, plan = self.best.state(), self.plan.config
-        return Checkpoint(self.position, epoch, batch, plan, model, state, reduction, carried, best)
+        best, plan, loss = self.best.state(), self.plan.config, self.looks.jumps.state()
+        return Checkpoint(self.position, epoch, batch, plan, model, state, reduction, carried, best, loss)
 
     def resume(self, checkpoint: Checkpoint, path: Path) -> None:
         """Go on from the checkpoint of ``path``, on whatever number of workers. RequestError if it does not fit.
@@ -224,6 +229,7 @@ class Trainer:
             what = f"its optimizer's state does not fit the module ({' '.join(str(error).split())})"
             raise RequestError("resume", path, what) from error
         self.best.restore(checkpoint.best)
+        self.looks.jumps.restore(checkpoint.loss)
         own = path.parent.resolve() == self.writer.folder.resolve()
         if self.parallel.comm.rank == 0:
             discard_after(checkpoint.step if own else -1, self.writer.folder)
