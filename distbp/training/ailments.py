@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from distbp.training.layers import Norms
 
 LOOKS = 5  # one after the other, that show the same sign
-VANISHING = 1e-6  # of the largest gradient of a layer
+VANISHING = 1e-5  # of the largest gradient of a matrix
 EXPLODING = 0.1  # of the weights, in one update
 
 
@@ -16,7 +16,7 @@ class Ailments:
 
     A layer is *dead* if its gradient is exactly zero. The others are looked for in ``matrices`` alone, parameters of
     two dimensions and more: a bias in front of a norm has no gradient but rounding, and a bias begins at zero. A matrix
-    is *vanishing* if its gradient is below a millionth of the largest one's, *exploding* if one update is more than a
+    is *vanishing* if its gradient is below 1e-5 of the largest one's, *exploding* if one update is more than a
     tenth of its weights, or not finite, in norm.
     """
 

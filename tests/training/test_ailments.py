@@ -13,7 +13,7 @@ SIGNS = {
     "dead": (Norms(0.0, 0.0, 10.0), "layer it is dead"),
     "dead, though it decays": (Norms(0.0, 0.01, 10.0), "layer it is dead"),
     "vanishing": (Norms(1e-7, 1e-9, 10.0), "layer it is vanishing"),
-    "small": (Norms(1e-5, 0.01, 10.0), None),
+    "small": (Norms(1e-4, 0.01, 10.0), None),
     "exploding": (Norms(1.0, 2.0, 10.0), "layer it is exploding"),
     "not finite": (Norms(1.0, math.inf, math.inf), "layer it is exploding"),
     "not a number": (Norms(1.0, math.nan, 10.0), "layer it is exploding"),
