@@ -49,6 +49,7 @@ def find_lr(request: Request, comm: Communicator, _console: Console) -> dict[str
             epochs=math.ceil(epochs),
             checkpoint_every=None,
             nonfinite="skip",
+            looks_every=None,
         ),
         split=workload.training,
         run_dir=Path(),

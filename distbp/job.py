@@ -21,6 +21,8 @@ from distbp.engines.autograd import AutogradEngine
 from distbp.engines.base import Engine
 from distbp.engines.manual import ManualEngine
 from distbp.errors import RequestError, nearest
+from distbp.events import Events
+from distbp.metrics_file import MetricsFile
 from distbp.output import write
 from distbp.precision import Precision
 from distbp.recipe import optimizer_of, scaled_rate
@@ -30,6 +32,7 @@ from distbp.result import conditions, outcome, peak_memory, sample_of, show
 from distbp.resumption import compatible, find_checkpoint, told
 from distbp.run_directory import RESULT, RunDirectory
 from distbp.schema import Request
+from distbp.training.ailments import Ailments
 from distbp.training.average import show as show_average
 from distbp.training.checkpoint import fill_module
 from distbp.training.clip import Clip
@@ -86,7 +89,7 @@ def train_in(directory: RunDirectory | None, request: Request, comm: Communicato
     if comm.rank == 0 and request.lr_scaling != "none":
         line = f"learning rate: {trainer.plan.lr:g}, for batch_size={request.batch_size}"
         console.print(line, highlight=False)
-    record = record_of(request, trainer, comm, console)
+    record = agreed(comm, lambda: record_of(request, trainer, comm, console))
     with closing(record):
         trainer.fit(record)
         memory = peak_memory(comm)
@@ -227,6 +230,7 @@ def plan_of(request: Request) -> Plan:
         patience_of=request.stop_early.metric,
         average=request.average.decay,
         nonfinite=request.guards.nonfinite,
+        looks_every=request.log.layers,
         clip=Clip(norm=request.clip.norm, value=request.clip.value),
         config=request.model_dump(mode="json") | {"threads": torch.get_num_threads()},
     )
@@ -236,6 +240,11 @@ def record_of(request: Request, trainer: Trainer, comm: Communicator, console: C
     """Rank 0's record of the run, and the others' silence."""
     if comm.rank != 0:
         return Silence()
-    return RunRecord(
-        trainer.run_dir, display(console, steps=trainer.steps), first=trainer.position, every=request.log.every
-    )
+    run_dir, first = trainer.run_dir, trainer.position
+    events = [Events(run_dir, first=first)] if request.log.tensorboard else []
+    file = MetricsFile(run_dir, first=first)
+    ailments = Ailments([name for name, p in trainer.workload.module.named_parameters() if p.dim() > 1])
+    for layers in file.layers:
+        ailments.look(layers)  # what they came to has been told
+    shown = display(console, steps=trainer.steps)
+    return RunRecord([file, *events], shown, ailments, every=request.log.every, loss=file.loss)

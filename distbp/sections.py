@@ -132,6 +132,8 @@ class Log(Section):
     """What a run writes down."""
 
     every: Count
+    layers: Count | None
+    tensorboard: bool
 
 
 class Bench(Section):

@@ -24,3 +24,4 @@ class Plan:
     patience_of: str = "min:loss"  # the rule of what is better
     average: float | None = None  # decay of the average of the weights
     nonfinite: Literal["stop", "skip"] = "stop"  # a step whose gradients are not numbers
+    looks_every: int | None = None  # steps

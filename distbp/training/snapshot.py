@@ -29,6 +29,7 @@ def taken(run: "Trainer") -> Checkpoint:
         best=run.progress.best.state(),
         progress=run.progress.state(),
         scale=run.scale.state(),
+        loss=run.looks.jumps.state(),
     )
 
 
@@ -51,3 +52,4 @@ def put_back(checkpoint: Checkpoint, run: "Trainer") -> None:
     run.progress.best.restore(checkpoint.best)
     run.progress.restore(checkpoint.progress)
     run.scale.restore(checkpoint.scale)
+    run.looks.jumps.restore(checkpoint.loss)

@@ -20,6 +20,7 @@ from distbp.training.best import Best
 from distbp.training.checkpoint import Checkpoint, fill_module
 from distbp.training.data_parallel import DataParallel
 from distbp.training.evaluation import evaluate
+from distbp.training.looks import Looks
 from distbp.training.loss_scale import LossScale
 from distbp.training.optimizers import update as apply
 from distbp.training.patience import Patience
@@ -62,6 +63,7 @@ class Trainer:
         self.clock = parallel.clock
         self.scale = LossScale(parallel.engine, examples=plan.batch_size)
         self.average = Average(plan.average, parallel.weights)
+        self.looks = Looks(parallel, plan.looks_every)
         self.steps = min(plan.epochs * loader.steps_per_epoch, plan.steps or plan.epochs * loader.steps_per_epoch)
         self.writer = Writer(run_dir / "checkpoints", keep=plan.keep)
         self.progress = Progress(Best(plan.best), Patience(plan.patience, plan.patience_of), schedule)
@@ -113,11 +115,13 @@ class Trainer:
         begin, end = self.epochs_after(self.position), self.epochs_after(self.position + 1)
         lr = self.plan.lr * self.schedule((begin + end) / 2, self.plan.epochs)
         self.clock.at(batch.step, "update")
+        self.looks.before(totals, step=batch.step)
         rows = [rows.values for rows in self.parallel.row_gradients.values()]
         count = totals.count * self.parallel.engine.scale
         divisor, norm = self.plan.clip.bound(self.parallel.weights, rows, count=count, step=batch.step)
         with touching(self.parallel.touched_rows, self.parallel.row_gradients, self.optimizer):
             apply(self.optimizer, lr=lr, count=divisor)
+        self.looks.after(totals, self.record, step=batch.step)
         self.average.move()
         self.parallel.weights.spread(step=batch.step)
         self.position = batch.step + 1

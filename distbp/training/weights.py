@@ -2,11 +2,13 @@
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 
+import torch
 from torch import Tensor
 
 from distbp.comm.base import Communicator, Name
 from distbp.comm.window import Window
 from distbp.reduction.layout import Layout, adopt, carve
+from distbp.reduction.reducer import exact_rows
 from distbp.reduction.share import calls
 
 
@@ -70,6 +72,15 @@ class Weights:
             if span.name in self.views
         )
 
+    @property
+    def extents(self) -> Iterator[tuple[Layout, tuple[int, int], int, int]]:
+        """Of each of the shares: its layout, its bucket there, and where it begins and ends within the bucket."""
+        place, workers = self._window.place, len(self._window.blocks)
+        for layout in self.layouts:
+            for start, stop in layout.buckets:
+                length = (stop - start) // workers
+                yield layout, (start, stop), place * length, (place + 1) * length
+
     def own(self, buffers: Sequence[Tensor]) -> list[Tensor]:
         """This worker's shares of some flat buffers, one for each layout, as views."""
         return self._of(self._window.place, buffers)
@@ -106,6 +117,14 @@ class Weights:
             self._comm.all_gather(told, value, name=Name(step, phase, number)).wait()
             found.append(told[node].view(-1))
         return found
+
+    def complete(self, values: Tensor, *, phase: str, step: int) -> Tensor:
+        """Of ``values`` each worker has what its shares came to, and 0 elsewhere: all of them. Collective."""
+        if not self.divided:
+            return values
+        # Workers at the same place of several nodes have the same shares, of which one tells.
+        mine = values if self._window.across.rank == 0 else torch.zeros_like(values)
+        return exact_rows(mine.to(self._comm.device), self._comm, name=Name(step, phase))
 
     def _of(self, place: int, buffers: Sequence[Tensor]) -> list[Tensor]:
         workers = len(self._window.blocks)
