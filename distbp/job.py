@@ -25,6 +25,7 @@ from distbp.errors import RequestError, nearest
 from distbp.events import Events
 from distbp.metrics_file import MetricsFile
 from distbp.output import write
+from distbp.precision import Precision
 from distbp.record import Record, RunRecord, Silence, write_json
 from distbp.reduction.compression.choice import choices
 from distbp.result import conditions, outcome, peak_memory, sample_of, show
@@ -39,8 +40,9 @@ from distbp.training.data_parallel import DataParallel
 from distbp.training.digest import digest
 from distbp.training.evaluation import evaluate as evaluate_split
 from distbp.training.groups import Groups
+from distbp.training.plan import Plan
 from distbp.training.shelf import Found
-from distbp.training.trainer import Plan, Trainer
+from distbp.training.trainer import Trainer
 from distbp.workloads.base import Workload
 
 OPTIMIZER_BYTES = 12  # a parameter, and at most two numbers of state, in float32
@@ -122,7 +124,8 @@ def evaluate(request: Request, comm: Communicator, _console: Console) -> dict[st
     workload = agreed(comm, lambda: build_workload(request, comm))
     split = agreed(comm, lambda: split_of(workload, request.evaluate.split))
     agreed(comm, lambda: fill(workload, found, request))
-    metrics = evaluate_split(workload, split, comm, batch_size=request.batch_size, step=0)
+    precision = Precision(request.precision)
+    metrics = evaluate_split(workload, split, comm, batch_size=request.batch_size, step=0, precision=precision)
     assert metrics is not None, "who does not train leaves at once when asked to"
     if comm.rank == 0:
         write(
@@ -135,6 +138,7 @@ def build_workload(request: Request, comm: Communicator) -> Workload:
     """The workload with its data, its module where the communicator's tensors live."""
     workload: Workload = build(request.workload, path=request.data.path, cache=request.data.cache, seed=request.seed)
     workload.module.to(comm.device)
+    Precision(request.precision).refuse_unfit(workload.module)
     return workload
 
 
@@ -190,9 +194,10 @@ def loader_of(request: Request, workload: Workload, comm: Communicator) -> Loade
 def data_parallel(request: Request, workload: Workload, loader: Loader, comm: Communicator) -> DataParallel:
     """The step, made ready for the shape of the first part."""
     summed = request.reduction
-    engine: Engine = AutogradEngine(workload.module, workload.loss)
+    precision = Precision(request.precision)
+    engine: Engine = AutogradEngine(workload.module, workload.loss, precision=precision)
     if request.engine.name == "manual":
-        engine = ManualEngine(workload.module, workload.loss, fallback=request.engine.fallback)
+        engine = ManualEngine(workload.module, workload.loss, fallback=request.engine.fallback, precision=precision)
     parallel = DataParallel(
         workload.module,
         workload.loss,

@@ -36,6 +36,13 @@ class Record(ABC):
     def skipped(self, step: int, cause: str) -> None:
         """A step has changed nothing, because its gradients were not numbers; it made ``step`` steps in all."""
 
+    def rescaled(self, step: int, cause: str) -> None:
+        """The same, because they were too large for float16 as they were scaled: no more than a way to find the scale.
+
+        By default it is told as ``skipped``.
+        """
+        self.skipped(step, cause)
+
     @abstractmethod
     def evaluation(self, step: int, metrics: Mapping[str, float]) -> None:
         """An evaluation after ``step`` steps is done."""

@@ -65,6 +65,7 @@ def outcome(trainer: Trainer, record: RunRecord) -> dict[str, Any]:
         **record.timing(),
         "checkpoints": checkpoints(trainer.writer),
         "best": trainer.best.state(),
+        "loss_scale": trainer.scale.value,
         "weights_sha256": digest(trainer.workload.module.state_dict()),
         "run_dir": str(trainer.run_dir),
     }

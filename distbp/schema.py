@@ -47,7 +47,7 @@ class Request(Section):
     seed: Seed
     lr_scaling: Literal["none", "linear", "sqrt"]
     lr_batch_size: Count
-    precision: Literal["fp32"]
+    precision: Literal["fp32", "bf16", "fp16"]
     device: Literal["auto", "cpu", "cuda"]
     threads: Literal["auto"] | Count
     workers: Count | None
@@ -146,6 +146,9 @@ def _check_together(request: Request, known: list[str]) -> None:
         raise RequestError("reduction.compression", request.reduction.compression, "only reduction=ordered has one")
     if request.guards.nonfinite == "skip" and request.reduction.compression != "none":
         raise RequestError("guards.nonfinite", "skip", "stop is allowed with reduction.compression, which remembers")
+    if request.precision == "fp16" and request.reduction.compression != "none":
+        allowed = "fp32 or bf16 is allowed with reduction.compression, which remembers what a step has skipped"
+        raise RequestError("precision", "fp16", allowed)
     if request.resume == "latest" and request.run_dir is None:
         raise RequestError("resume", "latest", "run_dir=PATH is needed with it, to say of which run")
     if request.resume_allow and request.resume is None:

@@ -9,11 +9,11 @@ import mmap
 import os
 import struct
 import tempfile
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
+from time import monotonic
 from typing import NamedTuple
 
 from distbp.comm.ledger import LEDGER_BYTES, Ledger, text
@@ -99,7 +99,7 @@ class Board:
 
     def at(self, step: int, phase: str) -> None:
         """This rank is now at ``step``, in ``phase``."""
-        self._times[SINCE] = time.monotonic()
+        self._times[SINCE] = monotonic()
         self._words[STEP] = step
         if phase != self._phase:
             self._phase = phase
@@ -107,18 +107,24 @@ class Board:
 
     def enter(self, name: "tuple[int, str, int]", what: str, dtype: object = None, size: int | None = None) -> None:
         """This rank enters the collective ``name``: ``what``, on ``size`` elements of ``dtype``, if that is for all."""
+        _, phase, bucket = name
+        self.enter_as(name, text(what, dtype, size, phase, bucket))
+
+    def enter_as(self, name: "tuple[int, str, int]", written: bytes) -> None:
+        """This rank enters the collective ``name``, of which the ledger is to have the ``text`` that is ``written``."""
         step, phase, bucket = name
         self.at(step, phase)
-        self._collectives += 1
-        self.ledger.write(self._collectives, step, text(what, dtype, size, phase, bucket))
-        self._words[BUCKET] = bucket
-        self._words[COLLECTIVES] = self._collectives
-        self._words[WAITING] = True  # last: whoever reads it reads since when, too
+        self._collectives = number = self._collectives + 1
+        self.ledger.write(number, step, written)
+        words = self._words
+        words[BUCKET] = bucket
+        words[COLLECTIVES] = number
+        words[WAITING] = True  # last: whoever reads it reads since when, too
 
     def leave(self) -> None:
         """The collective that this rank entered is complete. JobError where a rank has entered another instead."""
         self._words[WAITING] = False
-        self._times[SINCE] = time.monotonic()
+        self._times[SINCE] = monotonic()
         if number := self.ledger.unlike(self._collectives):
             raise self.ledger.judge(number)
 
@@ -132,7 +138,7 @@ class Board:
 
     def end(self, state: State) -> None:
         """This rank's last word."""
-        self._times[SINCE] = time.monotonic()
+        self._times[SINCE] = monotonic()
         self._words[STATE] = state
 
     def read(self, rank: int) -> Row:

@@ -5,6 +5,7 @@ look: they sum float32 with int32, or two buckets crosswise, without a word.
 """
 
 import mmap
+import struct
 import sys
 import time
 from collections import Counter
@@ -15,10 +16,10 @@ from typing import NamedTuple
 from distbp.errors import JobError
 
 ENTRIES = 64  # of each rank: more than two ranks can be apart, and a few steps
-ENTRY_BYTES = 128
+ENTRY = struct.Struct("=112sqq")  # two cache lines
+ENTRY_BYTES = ENTRY.size
 LEDGER_BYTES = ENTRIES * ENTRY_BYTES
-WORDS = ENTRY_BYTES // 8
-NUMBER, STEP, TEXT = slice(8), slice(8, 16), slice(16, ENTRY_BYTES)  # bytes of an entry
+TEXT, STEP, NUMBER = slice(112), slice(112, 120), slice(120, 128)  # bytes of an entry
 PATIENCE = 1.0  # s that the ranks which have not come yet are waited for before one is blamed
 POLL = 0.01  # s
 
@@ -46,7 +47,7 @@ def text(what: str, dtype: object, size: int | None, phase: str, bucket: int) ->
     """What an entry holds besides its number and its step; a ``size`` of None is one that ranks may differ in."""
     elements = str(dtype).removeprefix("torch.") if dtype else ""
     of = f" of {elements}" if size is None else f" of {size} {elements}"
-    return f"{what}{of if elements else ''}\0{phase}\0{bucket}".encode().ljust(ENTRY_BYTES - 16, b"\0")
+    return f"{what}{of if elements else ''}\0{phase}\0{bucket}".encode()
 
 
 class Ledger:
@@ -57,19 +58,14 @@ class Ledger:
         self.ranks = ranks
         self._memory = memory
         self._starts = {r: start + LEDGER_BYTES * i for i, r in enumerate(ranks)}
-        self._bytes = memoryview(memory)[self._starts[rank] : self._starts[rank] + LEDGER_BYTES]
-        self._words = self._bytes.cast("q")
         # Each compares with one other: where any two differ, some neighbours do, and the cost is that of one.
         self._mine, self._theirs = self._starts[rank], self._starts[ranks[(ranks.index(rank) + 1) % len(ranks)]]
         self._compared = 0
 
     def write(self, number: int, step: int, written: bytes) -> None:
         """This rank's entry ``number``, from 1 on."""
-        word = number % ENTRIES * WORDS
-        self._words[word] = 0  # whoever reads it meanwhile sees that it is not there
-        self._words[word + 1] = step
-        self._bytes[8 * word + 16 : 8 * word + ENTRY_BYTES] = written
-        self._words[word] = number
+        # In the order of the fields, the number last: whoever reads it before that takes it for an older one.
+        ENTRY.pack_into(self._memory, self._mine + number % ENTRIES * ENTRY_BYTES, written, step, number)
 
     def read(self, rank: int, number: int) -> bytes | None:
         """Entry ``number`` of ``rank``; None where it is not there yet, or not any more."""
@@ -78,10 +74,17 @@ class Ledger:
 
     def unlike(self, entered: int) -> int | None:
         """The first entry, of the ``entered`` ones not compared yet, in which the next rank differs from this one."""
-        while self._compared < entered and self._mine != self._theirs:
+        memory, mine_from, theirs_from = self._memory, self._mine, self._theirs
+        if mine_from == theirs_from:
+            return None
+        while self._compared < entered:
             number = self._compared + 1
-            if self._entry(self._mine, number) != self._entry(self._theirs, number):
+            at = number % ENTRIES * ENTRY_BYTES  # as in _entry: what is done at every collective calls nothing
+            mine_at, theirs_at = mine_from + at, theirs_from + at
+            if memory[mine_at : mine_at + ENTRY_BYTES] != memory[theirs_at : theirs_at + ENTRY_BYTES]:
                 mine, theirs = self.read(self.rank, number), self._entry(self._theirs, number)
+                if theirs != self._entry(self._theirs, number):
+                    continue  # it is being written: read while it comes, an old text may stand beside a new number
                 if int.from_bytes(theirs[NUMBER], sys.byteorder) < number:
                     return None  # it has not come so far, and will be compared next time
                 if mine and theirs[NUMBER] == mine[NUMBER] and theirs != mine:

@@ -1,14 +1,12 @@
 """The ranks of a node without MPI, and the memory that they share: anonymous files of Linux (``memfd_create``).
 
 Such a file has no name: nothing is left of it when a job is killed, and it needs no room in /dev/shm. One rank makes
-it, the others open it as ``/proc/PID/fd/N``. The fence relies on the order of stores that x86-64 keeps.
+it, the others open it as ``/proc/PID/fd/N``.
 """
 
 import mmap
 import os
-import platform
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,14 +16,11 @@ from torch import Tensor
 
 from distbp.alignment import round_up
 from distbp.comm.base import Name
+from distbp.comm.fence import LINE, Fence, keeps_order
 from distbp.comm.node import Node
 from distbp.comm.shared_memory import PAGE
 from distbp.comm.window import Nodes
 from distbp.comm.world import World
-
-LINE = 64  # bytes: no two ranks' counters in one
-SPIN = 1e-3  # s in which who waits does not sleep
-NAP = 1e-4  # s
 
 Gather = Callable[..., list[Any]]
 """``gather_json`` of a communicator."""
@@ -40,23 +35,19 @@ class MemoryNode(Node):
         self.nodes = _nodes(machines)
         self.number = next(number for number, ranks in enumerate(self.nodes) if world.rank in ranks)
         self.place = self.nodes[self.number].index(world.rank)
-        self._turn = 0
-        self._counters: list[memoryview] = []
+        self._fence: Fence | None = None
 
     def allocate(self, size: int, *, name: Name) -> tuple[Tensor, ...]:
         """Blocks in a new file, which goes with the last tensor on it."""
-        if not self._counters:
-            lines = self._blocks(LINE, name)
-            self._counters = [line.numpy().data.cast("B").cast("q") for line in lines]
-        return self._blocks(size, name) if self._counters else ()
+        if self._fence is None and (lines := self._blocks(LINE, name)):
+            self._fence = Fence(lines, self.place)
+        return self._blocks(size, name) if self._fence else ()
 
-    def fence(self) -> None:
-        """Each rank counts its turns where the others see it, and waits until all have counted as far."""
-        self._turn = turn = self._turn + 1
-        self._counters[self.place][0] = turn
-        for counter in self._counters:
-            if counter[0] < turn:
-                _wait(counter, turn)
+    @property
+    def fence(self) -> Callable[[], None]:
+        """Of counters, which stand once memory has been allocated."""
+        assert self._fence is not None, "nothing is shared yet"
+        return self._fence
 
     def _blocks(self, size: int, name: Name) -> tuple[Tensor, ...]:
         ranks = self.nodes[self.number]
@@ -78,7 +69,7 @@ class MemoryNode(Node):
 
 def memory_of_this_machine() -> str | None:
     """What processes have in common that can open each other's files; None where it is not to be known."""
-    if sys.platform != "linux" or platform.machine() != "x86_64":
+    if sys.platform != "linux" or not keeps_order():
         return None
     try:
         return (
@@ -127,12 +118,3 @@ def _opened(pid: int, file: int | None, size: int) -> mmap.mmap | None:
         return None
     finally:
         os.close(own)
-
-
-def _wait(counter: memoryview, turn: int) -> None:
-    patience = time.monotonic() + SPIN
-    while counter[0] < turn:
-        if time.monotonic() < patience:
-            os.sched_yield()
-        else:
-            time.sleep(NAP)

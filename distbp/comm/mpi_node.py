@@ -1,7 +1,9 @@
 """The ranks of one node as MPI sees them, and the memory that they share."""
 
 import gc
+import os
 import weakref
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +14,7 @@ from distbp.alignment import round_up
 from distbp.comm import shared_memory
 from distbp.comm import world as environment
 from distbp.comm.base import Name
+from distbp.comm.fence import LINE, Fence, keeps_order
 from distbp.comm.node import Node
 from distbp.comm.window import Nodes
 from distbp.comm.world import World
@@ -48,6 +51,7 @@ class MpiNode(Node):
         self.nodes = _nodes(self.group, group)
         self.number = next(number for number, ranks in enumerate(self.nodes) if group.rank in ranks)
         self._segments: list[Segment] = []
+        self._fence: Fence | None = None
 
     def refusal(self, size: int) -> str | None:
         """Beside what any node may say: that there is no room where MPI puts it."""
@@ -57,6 +61,16 @@ class MpiNode(Node):
 
     def allocate(self, size: int, *, name: Name) -> tuple[Tensor, ...]:  # noqa: ARG002 - MPI's own call has no name
         """A window of MPI's. Collective over the node."""
+        if self._fence is None and keeps_order() and (lines := self._blocks(LINE)):
+            self._fence = Fence(lines, self.place, self._progress)
+        return self._blocks(size) if self._fence or not keeps_order() else ()
+
+    @property
+    def fence(self) -> Callable[[], None]:
+        """Of counters, where a machine keeps the order of stores: MPI's barrier takes longer. On others a barrier."""
+        return self._fence or self._barrier
+
+    def _blocks(self, size: int) -> tuple[Tensor, ...]:
         try:
             window = self._mpi.Win.Allocate_shared(self._padded(size), 1, comm=self.group)
         except self._mpi.Exception:
@@ -66,8 +80,12 @@ class MpiNode(Node):
         self._segments.append(Segment(window, tuple(map(weakref.ref, arrays))))
         return tuple(_from_page(torch.from_numpy(array), size) for array in arrays)
 
-    def fence(self) -> None:
-        """What any rank of the node wrote before it, all read after it."""
+    def _progress(self) -> None:
+        """Let MPI send what other nodes wait for, and others use the core."""
+        self.group.Iprobe()
+        os.sched_yield()
+
+    def _barrier(self) -> None:
         sync = self._segments[-1].window.Sync  # a fence for all memory of this process, whichever window is named
         sync()
         self.group.Barrier()
@@ -91,6 +109,7 @@ class MpiNode(Node):
 
     def close(self) -> None:
         """Give back what nobody looks at, and leave."""
+        self._fence = None
         if self._segments:
             gc.collect()  # what was only part of a cycle looks at nothing
         self.give_back()

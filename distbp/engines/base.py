@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from distbp.data.part import Part, State
 from distbp.engines.tables import sparse_tables
+from distbp.precision import FP32, Precision
 from distbp.rows import Rows
 
 Loss = Callable[[Any, Any], "tuple[Tensor, int | Tensor] | Tensor"]
@@ -32,11 +33,13 @@ class Destination:
     """Where the gradients of one part go: for each parameter, by name, a tensor of its shape.
 
     The first write within a part overwrites (no zeroing); with ``add`` every write adds, as the later micro-batches of
-    a part do. An engine calls ``complete(name)`` when no write to that gradient will follow.
+    a part do; with ``join``, too, the part's whole gradient is added, with the bits of one that was formed elsewhere.
+    An engine calls ``complete(name)`` when no write to that gradient will follow.
     """
 
     gradients: Mapping[str, Tensor]
     add: bool = False
+    join: bool = False
     complete: Callable[[str], None] = lambda _name: None
 
 
@@ -69,11 +72,17 @@ class Engine(ABC):
     """The buffers that a training pass changes (running statistics), once ``prepare`` has found out; until then None,
     and any may. Whoever knows better may set it."""
 
-    def __init__(self, module: nn.Module, loss: Loss, *, metrics: Metrics | None = None) -> None:
+    def __init__(
+        self, module: nn.Module, loss: Loss, *, metrics: Metrics | None = None, precision: Precision = FP32
+    ) -> None:
         self.module = module
         self.loss = loss
         self.metrics = metrics
+        self.precision = precision
         self.tables = sparse_tables(module)
+
+    scale: float = 1.0
+    """What the backward pass begins with: every gradient is that many times its own."""
 
     @property
     @abstractmethod

@@ -4,15 +4,18 @@ import itertools
 import linecache
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
 
+from distbp.precision import FP32, Precision
 from distbp.program.export import MODULES
 from distbp.program.fuse import fused
 from distbp.program.graph import Graph, Value
+from distbp.program.join import join
 from distbp.program.lower import lower
 from distbp.program.places import Places, places
 from distbp.program.schedule import schedule
@@ -33,6 +36,7 @@ class Passes:
     plan: Places
     source: str
     make: Callable[..., tuple[Callable[..., None], Callable[..., Any]]]
+    joined: frozenset[str] = frozenset()  # gradients that are added to their places as they are formed
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,14 @@ class Ran:
     state: tuple[Tensor, ...]  # that it carries on
     changes: Mapping[str, Tensor]  # of buffers
     rows: Sequence[tuple[str, tuple[Tensor, Tensor]]]  # of each look-up in a table: row numbers (M), gradients (M, D)
+
+
+class Delivery(Enum):
+    """What becomes of a gradient: it is written, added as it is formed, or added once and whole."""
+
+    WRITTEN = "written"
+    ADDED = "added"
+    JOINED = "joined"
 
 
 class Program:
@@ -68,7 +80,7 @@ class Program:
         self._arena = torch.empty(0, dtype=torch.uint8)
         self._slots = [*graph.slots.values()]
         self._places = [slot.name for v, slot in graph.slots.items() if slot.trainable and v not in self.plan.tables]
-        self._one = torch.ones((), dtype=graph.loss_sum.dtype)
+        self._seed = torch.ones((), dtype=graph.loss_sum.dtype)
         self.draws = any(rule.random for rule in (*self.plan.rules.values(), *self.plan.drawn.values()))
 
     @property
@@ -79,7 +91,7 @@ class Program:
     @property
     def source(self) -> str:
         """The Python that runs where all tensors are contiguous, as those of a part and of flat buffers are."""
-        return self.passes(self.contiguous(), add=False).source
+        return self.passes(self.contiguous(), Delivery.WRITTEN).source
 
     def run(
         self,
@@ -88,19 +100,29 @@ class Program:
         generator: Generator,
         *,
         add: bool = False,
+        apart: dict[str, Tensor] | None = None,
         complete: Callable[[str], None],
+        scale: float = 1.0,
     ) -> Ran:
-        """Both passes. Each parameter's gradient is written into ``gradients``, or with ``add`` added."""
+        """Both passes. ``gradients`` are written, or with ``add`` added to: each parameter's, times ``scale``.
+
+        With ``apart`` they are added to, too, each once and whole: what cannot be added so while it is formed is formed
+        in this memory, by name, which is made where there is none yet.
+        """
         with MODULES:
             states = [slot.read() for slot in self._slots]
         places = [gradients[name] for name in self._places]
-        key = add, *map(_lies, states), *map(_lies, places), *map(_strides, inputs)
+        how = Delivery.JOINED if apart is not None else Delivery.ADDED if add else Delivery.WRITTEN
+        key = how, *map(_lies, states), *map(_lies, places), *map(_strides, inputs)
         found = self._bound.get(key)
         if found is None:
-            found = self._bind(key, inputs, states, places, add)
-        forward, backward, names, tables = found
+            found = self._bind(key, inputs, states, gradients, apart)
+        forward, backward, names, tables, late = found
+        if late:
+            complete = _added_before(late, complete)
         forward(inputs, generator)
-        loss_sum, count, outputs, moved, rows = backward(self._one, complete)
+        self._seed.fill_(scale)
+        loss_sum, count, outputs, moved, rows = backward(self._seed, complete)
         changes = dict(zip(names, moved, strict=True))
         output, state = self._output(loss_sum, count, outputs), outputs[len(self.graph.outputs) :]
         return Ran(loss_sum, count, output, state, changes, [*zip(tables, rows, strict=True)] if tables else [])
@@ -111,17 +133,18 @@ class Program:
             return None
         return leaves[0] if self._single else self.spec.unflatten([loss_sum, count, *leaves])[2]
 
-    def passes(self, likes: Mapping[Value, Like], *, add: bool) -> Passes:
+    def passes(self, likes: Mapping[Value, Like], how: Delivery) -> Passes:
         """The two passes for tensors that lie as ``likes`` says, traced once."""
-        key = add, tuple(likes.values())
+        key = how, tuple(likes.values())
         if key not in self._ways:
-            self._ways[key] = self._traced(likes, add=add)
+            self._ways[key] = self._traced(likes, how)
         return self._ways[key]
 
-    def _traced(self, likes: Mapping[Value, Like], *, add: bool) -> Passes:
+    def _traced(self, likes: Mapping[Value, Like], how: Delivery) -> Passes:
         with MODULES:  # tracing sets torch's modes aside, those of an export in another thread, too
-            trace = simplified(Walk(self.graph, self.plan, likes, add=add).trace())
-        return self.written(trace, places(trace))
+            trace = simplified(Walk(self.graph, self.plan, likes, add=how is Delivery.ADDED).trace())
+            joined = join(trace) if how is Delivery.JOINED else frozenset()
+        return replace(self.written(trace, places(trace)), joined=joined)
 
     def written(self, trace: Trace, plan: Places) -> Passes:
         """The two passes of a trace whose results lie as ``plan`` says."""
@@ -130,23 +153,31 @@ class Program:
         text = source.text()
         return Passes(trace, plan, text, compiled(text, self.graph.title, source.vocabulary.given)["passes"])
 
-    def _bind(self, key: Any, inputs: Sequence[Any], states: list[Tensor], places: list[Tensor], add: bool) -> Any:
-        """The two functions for these tensors."""
+    def _bind(
+        self,
+        key: Any,
+        inputs: Sequence[Any],
+        states: list[Tensor],
+        gradients: Mapping[str, Tensor],
+        apart: dict[str, Tensor] | None,
+    ) -> Any:
+        """The two functions for these tensors, and the gradients that they form apart from their places."""
         device = states[0].device if states else torch.device("cpu")
         likes = self.contiguous(device)
         for value, tensor in zip((*self.graph.inputs, *self.graph.slots), (*inputs, *states), strict=True):
             if isinstance(tensor, Tensor) and tuple(tensor.shape) == value.shape:
                 likes[value] = _like(tensor)
-        passes = self.passes(likes, add=add)
+        passes = self.passes(likes, key[0])
         if self._arena.nbytes < passes.plan.size or self._arena.device != device:
-            self._one = self._one.to(device)
+            self._seed = self._seed.to(device)
             self._arena = torch.empty(passes.plan.size, dtype=torch.uint8, device=device)
             self._bound.clear()
-        given = [t.detach() for t in states]
+        late = {} if apart is None else _late(self._places, passes.joined, gradients, apart)
+        formed = [late[name][1] if name in late else gradients[name] for name in self._places]
         constants = [*passes.trace.constants.values()]
-        forward, backward = passes.make(self._arena, given, places, constants)
+        forward, backward = passes.make(self._arena, [t.detach() for t in states], formed, constants)
         *_, moved, rows = passes.trace.returned
-        self._bound[key] = forward, backward, [*moved], [name for name, *_ in rows]
+        self._bound[key] = forward, backward, [*moved], [name for name, *_ in rows], late
         if len(self._bound) > KEPT:
             self._bound.popitem(last=False)
         return self._bound[key]
@@ -169,16 +200,36 @@ def build(
     fallback: bool = False,
     outputs: bool = True,
     tables: Iterable[str] = (),
+    precision: Precision = FP32,
 ) -> Program:
     """The program of ``loss(module(*inputs), target)`` for inputs of these shapes, and a ``state`` of these.
 
     With ``fallback`` an op that has no map is differentiated by torch's tape. Without ``outputs`` the module's output
     is not returned, and need never exist as a whole. The gradients of ``tables`` are returned as rows.
+    ``precision`` says which operands are cast.
 
     Raises RequestError for a model or an op that no program can hold.
     """
-    graph = lower(module, loss, inputs, target, state)
+    graph = lower(module, loss, inputs, target, state, precision=precision)
     return Program(graph if outputs else fused(graph), fallback=fallback, tables=tables)
+
+
+def _late(
+    names: Iterable[str], joined: frozenset[str], gradients: Mapping[str, Tensor], apart: dict[str, Tensor]
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """The gradients that are added when they are whole: where to, and where they are formed."""
+    late = [name for name in names if name not in joined]
+    return {name: (gradients[name], apart.setdefault(name, torch.empty_like(gradients[name]))) for name in late}
+
+
+def _added_before(late: Mapping[str, tuple[Tensor, Tensor]], complete: Callable[[str], None]) -> Callable[[str], None]:
+    def added(name: str) -> None:
+        if name in late:
+            gradient, formed = late[name]
+            gradient.add_(formed)
+        complete(name)
+
+    return added
 
 
 def _like(tensor: Tensor) -> Like:

@@ -1,6 +1,7 @@
 """Leaves out of a trace what nobody reads, and has gradients formed where they travel from."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from torch._ops import OpOverload
 
@@ -42,7 +43,10 @@ def _accumulate(trace: Trace) -> None:
         gradient, term = last.args
         writers = [i for i in touching if not i.is_view() and i is not last]
         if _only_adds(writers, term.root):
-            _begin(writers[0], trace)
+            if writers[0].is_(aten.mm.default):
+                begin_with(writers[0])
+            else:
+                trace.drop(writers[0])
             _take_place(term.root, gradient)
             trace.drop(last)
 
@@ -81,14 +85,11 @@ def _sources(instruction: Instruction) -> list[Operand]:
     return [o for o in instruction.reads() if o is not instruction.args[0]]
 
 
-def _begin(first: Instruction, trace: Trace) -> None:
-    """The beginning of a sum, on top of what the gradient holds."""
-    if first.is_(aten.mm.default):
-        (made,) = first.makes()
-        first.op, first.args, first.outputs = aten.addmm_.default, (made, *first.args), (made,)
-        first.several = False
-    else:
-        trace.drop(first)
+def begin_with(product: Instruction) -> None:
+    """A matrix product as the beginning of a sum, on top of what the gradient holds."""
+    (made,) = product.makes()
+    product.op, product.args, product.outputs = aten.addmm_.default, (made, *product.args), (made,)
+    product.several = False
 
 
 def _replaceable(
@@ -98,10 +99,15 @@ def _replaceable(
     root = term.root
     if root.origin is not Origin.MADE or root in {o.root for o in trace.results()} or touching[-1] is not last:
         return False
-    if not term.covers_root() or not root.covers_root() or term.meta.stride() != gradient.meta.stride():
+    if not term.covers_root() or not root.covers_root() or _look(term) != _look(gradient):
         return False
     between = trace.instructions[trace.instructions.index(touching[0]) : trace.instructions.index(last)]
     return not any(o.root is gradient for i in between for o in i.reads())
+
+
+def _look(operand: Operand) -> tuple[Any, ...]:
+    """How its numbers lie and are held: those in the low precision cannot be formed in a float32 gradient."""
+    return operand.meta.stride(), operand.meta.dtype
 
 
 def _take_place(root: Operand, gradient: Operand) -> None:

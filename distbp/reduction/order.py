@@ -9,7 +9,7 @@ from distbp.comm.base import Communicator, Name
 from distbp.comm.window import Window, zeros
 from distbp.reduction.bucket import Bucket
 from distbp.reduction.exchange import Exchange
-from distbp.reduction.share import Share
+from distbp.reduction.meeting import Meeting
 from distbp.reduction.subtrees import ranks, subtrees
 
 
@@ -20,6 +20,9 @@ class Order(ABC):
 
     error = 0.0
     """The norm of what the last sum left out, relative to that of what was due; 0 where nothing is left out."""
+
+    apart = False
+    """Whether it must ``take`` each part's gradient alone, before it is added to another's."""
 
     @abstractmethod
     def reduce(self, buckets: Sequence[Bucket], present: tuple[bool, ...], comm: Communicator, *, step: int) -> None:
@@ -59,7 +62,7 @@ class Ordered(Order):
 
     def __init__(self) -> None:
         self._exchange = Exchange()
-        self._shares: dict[tuple[Bucket, tuple[bool, ...]], Share] = {}
+        self._meetings: dict[tuple[Sequence[Bucket], tuple[bool, ...]], Meeting] = {}
 
     def allocate(self, size: int, comm: Communicator, *, name: Name) -> Window:
         """Memory that the node sees, where it can be had. Collective."""
@@ -69,22 +72,10 @@ class Ordered(Order):
         """Every share of this worker between two fences, whatever the number of buckets."""
         if comm.size == 1 or not buckets:
             return  # one worker has summed the whole tree
-        fence, board = buckets[0].window.fence, comm.board
-        for bucket in buckets:
-            name = Name(step, "reduce", bucket.number)
-            board.enter(name, "sum", bucket.slots[0].dtype, bucket.slots[0].numel())
-            if bucket is buckets[0]:
-                fence()
-            self._share(bucket, present).sum(self._exchange, name=name)
-        if not all(bucket.scattered for bucket in buckets):
-            fence()
-        board.leave()
-
-    def _share(self, bucket: Bucket, present: tuple[bool, ...]) -> Share:
-        share = self._shares.get((bucket, present))
-        if share is None:
-            share = self._shares[bucket, present] = Share(bucket, present)
-        return share
+        meeting = self._meetings.get((buckets, present))
+        if meeting is None:
+            meeting = self._meetings[buckets, present] = Meeting.of(buckets, present)
+        meeting.hold(self._exchange, comm.board, step=step)
 
 
 class Library(Order):

@@ -1,7 +1,7 @@
 """From the gradients of many parts on many workers to one sum, bucket by bucket.
 
-A worker's parts come in order. Each has a slot of its own to write to; as soon as two sibling subtrees stand, one is
-added to the other, as a binary counter carries, so that a worker with m parts needs about log2(m) + 1 slots.
+A worker's parts come in order. As soon as two sibling subtrees stand, one is added to the other, as a binary counter
+carries, so that a worker with m parts needs about log2(m) slots, or one more where each part has one of its own.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,6 +16,9 @@ from distbp.reduction.bucket import Bucket
 from distbp.reduction.layout import Layout, carve
 from distbp.reduction.order import Order
 from distbp.reduction.tree import tree
+
+Fill = Callable[[int, "Slot"], None]
+"""Is given a part's number and a slot."""
 
 
 class Slot:
@@ -62,24 +65,30 @@ class Reducer:
         self.scattered = layouts
         self.buckets = self._cut()
 
-    def reserve(self, present: tuple[bool, ...], *, step: int) -> None:
+    def reserve(self, present: tuple[bool, ...], *, joined: bool = False, step: int) -> None:
         """Have as many slots on every worker as the one that needs most for a batch of these parts. Collective."""
-        needed = most_slots(present, self.comm.size)
+        needed = most_slots(present, self.comm.size, joined)
         if needed > len(self.slots):
             self._grow(needed, Name(step, "reserve"))
 
-    def sum_own(self, present: tuple[bool, ...], fill: Callable[[int, Slot], None]) -> None:
+    def sum_own(self, present: tuple[bool, ...], fill: Fill, join: Fill | None = None) -> None:
         """This worker's parts, in order, each filled and merged; ``fill(v, slot)`` writes what part v gives.
 
-        What remains in the slots are the sums of its subtrees.
+        ``join(v, slot)`` adds it to what the slot holds, with the same bits as if it had been written elsewhere and
+        then added. What remains in the slots are the sums of its subtrees.
         """
         top = 0
         for leaf, sums in merges(present, self.comm.size, self.comm.rank):
-            fill(leaf, self.slots[top])
-            for _ in range(sums):
+            left = sums
+            if join and sums:
+                join(leaf, self.slots[top - 1])
+                left -= 1
+            else:
+                fill(leaf, self.slots[top])
+                top += 1
+            for _ in range(left):
                 top -= 1
-                self.slots[top].add(self.slots[top + 1])
-            top += 1
+                self.slots[top - 1].add(self.slots[top])
 
     def sum_all(self, present: tuple[bool, ...], *, step: int) -> None:
         """From every worker's subtrees to the sum over all parts, in ``total`` on every worker."""
@@ -117,13 +126,16 @@ def merges(present: tuple[bool, ...], size: int, rank: int) -> tuple[tuple[int, 
 
 
 @lru_cache(maxsize=256)
-def most_slots(present: tuple[bool, ...], size: int) -> int:
-    """How many slots the worker needs that needs most: the height of its stack of parts that are not yet merged."""
+def most_slots(present: tuple[bool, ...], size: int, joined: bool) -> int:
+    """How many slots the worker needs that needs most: the height of its stack of parts that are not yet merged.
+
+    A part that is ``joined`` to the one below it needs none.
+    """
     heights = [1]
     for rank in range(size):
         height = 0
         for _, sums in merges(present, size, rank):
-            heights.append(height + 1)
+            heights.append(height + (not (joined and sums)))
             height += 1 - sums
     return max(heights)
 

@@ -52,12 +52,13 @@ class Share:
         else:
             self._before, self._after = calls(additions, []), calls([], copies)
 
-    def sum(self, exchange: Exchange, *, name: Name) -> None:
+    @np.errstate(all="ignore")  # what is no number is looked for in the sum, and told there
+    def sum(self, exchange: Exchange, name: tuple[int, str, int]) -> None:
         """From every worker's subtrees to the sum over all parts, in slot 0 of who is to have it."""
         for call, operands in self._before:
             call(*operands)
         if self._across.size > 1:
-            exchange.sum(self._roots, self._held, self._present, self._total, self._across, name=name)
+            exchange.sum(self._roots, self._held, self._present, self._total, self._across, name=Name(*name))
             # The messages have left the board, and the node has still to meet.
             self._across.board.enter(name, "meeting")
         for call, operands in self._after:

@@ -29,6 +29,7 @@ MANIFEST = "checkpoint.json"
 FORMAT = 3
 MOST = 2**26  # bytes of a manifest: it has 64 for each tensor, besides its name
 BEST = {("of", str), ("step", int), ("value", float)}
+SCALE = {("value", float), ("good", int)}
 DEEPEST = 32  # of its nesting
 LARGEST = 2**53  # of a step: what JSON's readers agree on
 
@@ -46,6 +47,7 @@ class Checkpoint:
     reduction: Mapping[str, Tensor] = field(default_factory=dict)
     carried: Mapping[str, Tensor] = field(default_factory=dict)
     best: Mapping[str, Any] = field(default_factory=dict)  # the best so far, as ``Best`` tells it
+    scale: Mapping[str, Any] = field(default_factory=dict)  # of the loss, as ``LossScale`` tells it
     loss: Mapping[str, Any] = field(default_factory=dict)  # its running mean, as ``Jumps`` tells it
 
     @property
@@ -96,6 +98,7 @@ def fill(folder: Path, checkpoint: Checkpoint) -> None:
         "batch": checkpoint.batch,
         "best": checkpoint.best,
         "loss": checkpoint.loss,
+        "scale": checkpoint.scale,
         "config": checkpoint.config,
         "sha256": {name: digests(values) for name, values in tensors.items()},
     }
@@ -110,6 +113,7 @@ def load(path: Path) -> Checkpoint:
     tensors = {name: tensor_file.read(path / file_of(name), sums) for name, sums in manifest["sha256"].items()}
     position = {key: manifest[key] for key in ("step", "epoch", "batch", "config", "best")}
     position["loss"] = manifest.get("loss", {})
+    position["scale"] = manifest.get("scale", {})
     return Checkpoint(**position | tensors)
 
 
@@ -147,6 +151,8 @@ def well_formed(manifest: Any) -> bool:
         and {*ALWAYS} <= manifest["sha256"].keys() <= {*ALWAYS, *SOMETIMES}
         and (not manifest["best"] or {(key, type(value)) for key, value in manifest["best"].items()} >= BEST)
         and well_formed_loss(manifest.get("loss", {}))
+        and isinstance(scale := manifest.get("scale", {}), dict)  # there is none from before there was one
+        and (not scale or {(key, type(value)) for key, value in scale.items()} == SCALE)
         and all(isinstance(sums, dict) for sums in manifest["sha256"].values())
     )
 

@@ -1,6 +1,6 @@
 """One data-parallel step: every worker's gradients of its own parts, and their sum on every worker."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from distbp.comm.base import Communicator, Name
 from distbp.comm.window import Window, zeros
 from distbp.data.order import key, leaves
-from distbp.data.part import Part, pieces
+from distbp.data.part import Part
 from distbp.engines.autograd import AutogradEngine
-from distbp.engines.base import Begin, Destination, Engine, Loss, stateless
+from distbp.engines.base import Begin, Engine, Loss, stateless
 from distbp.engines.manual import ManualEngine
 from distbp.errors import JobError, RequestError, one_of
 from distbp.reduction.compression.base import Make
@@ -31,6 +31,7 @@ from distbp.training.groups import Groups, grouped
 from distbp.training.joining import join_world
 from distbp.training.likeness import START, from_rank_0, refuse_unlike
 from distbp.training.moving_buffers import MovingBuffers
+from distbp.training.own_parts import COLUMNS, OwnParts
 from distbp.training.totals import Totals
 from distbp.training.touched_rows import TouchedRows
 from distbp.training.weight_guard import EVERY, WeightGuard
@@ -39,7 +40,6 @@ from distbp.training.weights import Weights
 ENGINES: Mapping[str, type[Engine]] = {"manual": ManualEngine, "autograd": AutogradEngine}
 ORDERS: Mapping[str, type[Order]] = {"ordered": Ordered, "library": Library}
 BUCKET_BYTES = 25 * 2**20
-COLUMNS = 5  # of a part's row: loss, count, whether it has samples, whether a sum is broken, whether to stop
 
 
 class DataParallel:
@@ -168,6 +168,9 @@ class DataParallel:
         self._tally = Tally(COLUMNS, self._order, self.comm)
         self.weights = self._weights_in(Window.private(zeros(self._bytes, self.comm.device), self.comm))
         self._rows = RowReducer(tables, self.comm)
+        self._parts = OwnParts(
+            self.engine, self._reducer, self._buffers, self._rows, self.carried, self.micro_batches, self.min_part
+        )
         self._looked_at = [share(gradient, self.comm) for gradient in self.flat_gradients]
         self.touched_rows = [TouchedRows(*table, self.groups.of(*table)) for table in tables.items()]
 
@@ -189,10 +192,10 @@ class DataParallel:
         """
         self.guard.look(step)
         self.carried.turn()
-        self.reducer.reserve(present, step=step)
+        self.reducer.reserve(present, joined=self._parts.joins, step=step)
         self._tally.reserve(len(present), step=step)
         self.clock.at(step, "compute")
-        rows = self._own(parts, present)
+        rows = self._parts.sum(parts, present)
         self.clock.at(step, "reduce")
         self.reducer.sum_all(present, step=step)
         self._rows.sum_all(present, step=step)
@@ -217,7 +220,7 @@ class DataParallel:
         def look(slot: Slot) -> None:
             names.append(first_broken(slot.views, self.engine.emissions))
 
-        loss = sum(row[0] for row in self._own(parts, present, look=look))
+        loss = sum(row[0] for row in self._parts.sum(parts, present, look=look))
         names.append(first_broken(self._rows.noted(), [*rows]))
         return blame(loss, next(filter(None, names), None), total, self.comm, step=step)
 
@@ -227,33 +230,3 @@ class DataParallel:
 
     def _weights_in(self, window: Window) -> Weights:
         return Weights(self.layouts, self._trainable, self.flat_gradients, window, self.comm)
-
-    def _own(
-        self, parts: Sequence[Part], present: tuple[bool, ...], *, look: Callable[[Slot], object] = lambda _slot: None
-    ) -> list[list[float]]:
-        """This worker's parts, each to its slot, which ``look`` is shown before it is added to others; a row for each.
-
-        It has the sum of the part's loss, its count, whether it has samples, and a place for what is found out.
-        """
-        by_leaf = {part.index: part for part in parts}
-        rows = [[0.0] * COLUMNS for _ in present]
-
-        def fill(leaf: int, slot: Slot) -> None:
-            self._fill(by_leaf[leaf], slot, rows[leaf])
-            look(slot)
-
-        self.reducer.sum_own(present, fill)
-        return rows
-
-    def _fill(self, part: Part, slot: Slot, row: list[float]) -> None:
-        """One part, piece by piece: gradients and changes of buffers to its slot, loss and count to its row."""
-        row[2] = len(part) > 0
-        cut = pieces(part, self.micro_batches, self.min_part)
-        for number, (piece, state) in enumerate(zip(cut, self.carried.of(part, cut), strict=True)):
-            outcome = self.engine.gradients(piece, Destination(slot.views, add=number > 0), state)
-            row[0] += float(outcome.loss_sum)
-            row[1] += float(outcome.count)
-            self._buffers.note(outcome, slot, part=part.index, piece=number, pieces=len(cut))
-            self._rows.note(part.index, outcome.rows)
-            self.carried.note(part, number, outcome.state)
-        self._order.take(part.index, slot.buffers, row[1])

@@ -24,11 +24,14 @@ class MovingBuffers:
         self.integers = {name: buffers[name] for name in names if name not in self.floats}
         self._counts: dict[int, Mapping[str, Tensor]] = {}  # changes, by part
 
-    def note(self, outcome: Outcome, slot: Slot, *, part: int, piece: int, pieces: int) -> None:
-        """What micro-batch ``piece`` of ``pieces`` of a part changed: its share of the part's change, to the slot."""
+    def note(self, outcome: Outcome, slot: Slot, *, part: int, piece: int, pieces: int, add: bool) -> None:
+        """What micro-batch ``piece`` of ``pieces`` of a part changed: its share of the part's change, to the slot.
+
+        It is written there, or with ``add`` added to what the slot has.
+        """
         for name, buffer in self.floats.items():
             change = outcome.buffer_deltas.get(name, torch.zeros_like(buffer)) / pieces
-            slot.views[name].add_(change) if piece else slot.views[name].copy_(change)
+            slot.views[name].add_(change) if add else slot.views[name].copy_(change)
         if piece == 0:
             self._counts[part] = outcome.buffer_deltas
 

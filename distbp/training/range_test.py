@@ -37,6 +37,9 @@ class Curve(Record):
         """The rate was too high for numbers."""
         self.over = True
 
+    def rescaled(self, _step: int, _cause: str) -> None:
+        """Nothing: the scale of the loss is being found."""
+
     def evaluation(self, _step: int, _metrics: Mapping[str, float]) -> None:
         """Nothing: a range test evaluates nothing."""
 

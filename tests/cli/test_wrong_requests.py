@@ -52,7 +52,7 @@ WRONG = [
     ("engine.name=autogard", "engine.name=autogard", "engine=...: one of autograd, manual", "engine=autograd"),
     ("workload.name=other", "workload.name=other", "workload=...: one of ", ""),
     ("comm=gloo", "comm=gloo", "one of auto, local, mpi, torch is allowed", ""),
-    ("precision=bf16", "precision=bf16", "fp32 is allowed", ""),
+    ("precision=fp64", "precision=fp64", "one of fp32, bf16, fp16 is allowed", ""),
     ("device=gpu", "device=gpu", "one of auto, cpu, cuda is allowed", ""),
     ("reduction.compression=int9", "reduction.compression=int9", "one of none, bf16, fp16, int8, powersgd", "int8"),
     ("engine.fallback=autogard", "engine.fallback=autogard", "one of none, autograd is allowed", "autograd"),

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +16,7 @@ import pytest
 import torch
 
 from distbp.alignment import ALIGNMENT
-from distbp.comm import shared_memory, threads
+from distbp.comm import mpi_node, shared_memory, threads
 from distbp.comm.base import Communicator, Name
 from distbp.comm.channel import channel
 from distbp.comm.connect import join
@@ -91,6 +92,35 @@ def test_processes(pool: Pool, kind: str, size: int, per_node: int) -> None:
     assert first == (f"{uneven} (2, 1)\n" if size % per_node else "")
 
 
+def holds_behind_a_barrier(comm: Communicator) -> None:
+    """As on a machine whose stores may be seen in another order."""
+    before, mpi_node.keeps_order = mpi_node.keeps_order, lambda: False
+    try:
+        assert not holds_over(comm, "mpi", comm.size)
+    finally:
+        mpi_node.keeps_order = before
+
+
+def test_where_counters_will_not_do_mpi_s_barrier_does(pool: Pool) -> None:
+    pool.run("mpi", 2, holds_behind_a_barrier)
+
+
+def test_who_is_late_at_a_fence_is_waited_for(pool: Pool) -> None:
+    for kind in ("mpi", "torch"):
+        pool.run(kind, 3, waits, kind)
+
+
+def waits(comm: Communicator, kind: Literal["mpi", "torch"]) -> None:
+    """Longer than the others spin."""
+    world = World.detect()
+    group = join(world, channel(world), kind=kind, device="cpu", timeout=30.0)
+    window = group.allocate(BYTES, name=NAME)
+    for turn in range(3):
+        time.sleep(0.05 * (group.rank == turn))
+        writes_are_seen(window, [0, 1, 2], group.rank, turn)
+    group.close()
+
+
 def test_a_rank_alone_shares_nothing(pool: Pool) -> None:
     pool.run("local", 1, holds, 1)
 
@@ -122,13 +152,13 @@ def outlives(comm: Communicator) -> list[float]:
     """A tensor on a window is read after its group was closed; one that nobody holds is given back."""
     world = World.detect()
     group = join(world, channel(world), kind="mpi", device="cpu", timeout=30.0)
-    before = maps()
+    before, lines = maps(), 1  # the fence's
     kept = group.allocate(1 << 20, name=NAME).own.view(torch.float32)
     kept.fill_(group.rank)
     group.allocate(1 << 20, name=NAME)
-    assert maps() == before + 2
+    assert maps() == before + 2 + lines
     group.allocate(1 << 20, name=NAME)
-    assert maps() == before + 2, "the second one is given back before the third is made"
+    assert maps() == before + 2 + lines, "the second one is given back before the third is made"
     group.close()
     assert maps() == before + 1
     return kept.unique().tolist()

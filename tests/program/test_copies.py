@@ -7,6 +7,7 @@ from distbp.bench.models.table import MODELS, build
 from distbp.program import program
 from distbp.program.instruction import Operand
 from distbp.program.primitives import out_of
+from distbp.program.program import Delivery
 from distbp.program.trace import Trace
 
 NO_CHOICE = {  # kernels of torch that write several results, where they please
@@ -28,7 +29,7 @@ def copies(trace: Trace) -> dict[str, Operand]:
 def test_a_gradient_is_copied_only_where_the_kernel_cannot_be_told_its_place(name: str) -> None:
     case = build(name, seed=0, batch=4)
     made = program.build(case.module, case.loss, case.inputs, case.target, outputs=False)
-    trace = made.passes(made.contiguous(), add=False).trace
+    trace = made.passes(made.contiguous(), Delivery.WRITTEN).trace
     maker = {o: i.op for i in trace.instructions for o in i.makes()}
     sources = copies(trace)
     assert {str(maker[o.root]) for o in sources.values()} <= NO_CHOICE

@@ -61,8 +61,12 @@ def sums_are_those_of_the_recursion(  # noqa: PLR0917 - JSON passes arguments in
             for name, view in slot.views.items():
                 view.copy_(gradient(leaf, name, view))
 
-        for _ in range(kept):  # what a step leaves does not change the next
-            reducer.sum_own(present, fill)
+        def join(leaf, slot):
+            for name, view in slot.views.items():
+                view.add_(gradient(leaf, name, view))
+
+        for turn in range(kept):  # what a step leaves does not change the next
+            reducer.sum_own(present, fill, join if (turn + step) % 2 else None)
             reducer.sum_all(present, step=step)
             comm.barrier(name=Name(step, "test"))  # as scattered sums want before anybody writes again
         width = 1 << (len(present) - 1).bit_length()

@@ -39,6 +39,8 @@ class Compressed(Order):
         self._owed: dict[tuple[int, Compressor], Owed] = {}
         self._counts: dict[int, float] = {}  # of the parts of this step
 
+    apart = True
+
     def take(self, part: int, buffers: Sequence[Tensor], count: float) -> None:
         """Add the gradient of a part to what it owes."""
         self._counts[part] = count

@@ -17,10 +17,12 @@ def digits(folder: Path) -> Path:
 
 
 NET = ["workload.channels=[4,8]", "workload.hidden=[16]"]
+FROZEN = ["workload.side=32", "workload.weights=null"]  # all of the net is run, and its last layer trained
 
 SMALL = {
     "vision/digits_mlp": Small(digits, ["workload.hidden=[16]"]),
     "vision/digits_cnn": Small(digits, NET),
     "vision/fashion_cnn": Small(idx_files.write, NET),
     "vision/resnet": Small(picture_folders.write, ["workload.side=8", "evaluate.split=val"]),
+    "vision/transfer": Small(picture_folders.write, FROZEN),
 }
