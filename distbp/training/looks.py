@@ -7,7 +7,6 @@ from distbp.rows import Rows
 from distbp.training.data_parallel import DataParallel
 from distbp.training.jumps import Jump, Jumps
 from distbp.training.layers import Layers, Norms, norm
-from distbp.training.totals import Totals
 
 
 class Looks:
@@ -29,9 +28,9 @@ class Looks:
         self._rows_before: dict[str, Tensor] = {}
         self._of_rows: dict[str, float] = {}
 
-    def before(self, totals: Totals, *, step: int) -> None:
+    def before(self, loss: float, *, step: int) -> None:
         """The gradients of ``step`` are there, undivided, and its update has not begun."""
-        self._jump = self.jumps.take(totals.loss)
+        self._jump = self.jumps.take(loss)
         self._whole = self.every is not None and (step + 1) % self.every == 0
         if self._whole or self._jump:
             self._pieces = [self._layers.pieces(self._parallel.weights.gradients)]
@@ -40,15 +39,14 @@ class Looks:
             self._before = [share.clone() for share in self._parallel.weights.shares]
             self._rows_before = {name: self._taken(name, rows) for name, rows in self._touched().items()}
 
-    def after(self, totals: Totals, record: Record, *, step: int) -> None:
-        """The update has been made: what was seen, to ``record``. Collective where there is something to see."""
+    def after(self, count: float, record: Record, *, step: int) -> None:
+        """The update has been made: what was seen, to ``record``. ``count`` divides the gradients. Collective."""
         if not (self._whole or self._jump):
             return
         updates = self._changes() if self._whole else {}
         gradients, *others = self._layers.totals(self._pieces, step=step)
         updates |= {name: (others[1][name], others[0][name]) for name in gradients if others}
-        count = totals.count * self._parallel.engine.scale or 1.0
-        found = {name: value / count for name, value in (gradients | self._of_rows).items()}
+        found = {name: value / (count or 1.0) for name, value in (gradients | self._of_rows).items()}
         mean = {name: found[name] for name, _ in self._parallel.module.named_parameters() if name in found}
         if self._jump:
             record.jump(step + 1, self._jump, mean)

@@ -115,13 +115,13 @@ class Trainer:
         begin, end = self.epochs_after(self.position), self.epochs_after(self.position + 1)
         lr = self.plan.lr * self.schedule((begin + end) / 2, self.plan.epochs)
         self.clock.at(batch.step, "update")
-        self.looks.before(totals, step=batch.step)
+        self.looks.before(totals.loss, step=batch.step)
         rows = [rows.values for rows in self.parallel.row_gradients.values()]
         count = totals.count * self.parallel.engine.scale
         divisor, norm = self.plan.clip.bound(self.parallel.weights, rows, count=count, step=batch.step)
         with touching(self.parallel.touched_rows, self.parallel.row_gradients, self.optimizer):
             apply(self.optimizer, lr=lr, count=divisor)
-        self.looks.after(totals, self.record, step=batch.step)
+        self.looks.after(count, self.record, step=batch.step)
         self.average.move()
         self.parallel.weights.spread(step=batch.step)
         self.position = batch.step + 1
