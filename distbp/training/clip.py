@@ -22,8 +22,8 @@ class Clip:
         self.norm = norm
         self.value = value
 
-    def bound(self, weights: Weights, rows: Sequence[Tensor], *, count: float, step: int) -> tuple[float, float]:
-        """What divides the gradients' sums, instead of ``count``, and the norm of the mean gradient (0: not asked).
+    def bound(self, weights: Weights, rows: Sequence[Tensor], *, count: float, step: int) -> tuple[float, float | None]:
+        """What divides the gradients' sums, instead of ``count``, and the norm of the mean gradient (None: not asked).
 
         ``rows`` are the gradients of sparse tables, which every worker has. Collective.
         """
@@ -32,7 +32,7 @@ class Clip:
             for gradient in (*weights.gradients, *rows):
                 gradient.clamp_(-self.value * count, self.value * count)
         if self.norm is None:
-            return count, 0.0
+            return count, None
         norm = norm_of(weights, rows, step=step) / count
         return count / min(1.0, self.norm / (norm + TINY)), norm
 

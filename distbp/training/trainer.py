@@ -126,7 +126,8 @@ class Trainer:
         self.parallel.weights.spread(step=batch.step)
         self.position = batch.step + 1
         self.clock.at(self.position, "data")
-        figures = {"loss": totals.loss, "lr": lr, "compression_error": totals.compression_error, "gradient_norm": norm}
+        figures = {"loss": totals.loss, "lr": lr, "compression_error": totals.compression_error}
+        figures |= {} if norm is None else {"gradient_norm": norm}
         self.record.step(batch, figures, self.clock.take())
         self.scale.grow()
         self._skipped = 0
