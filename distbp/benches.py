@@ -1,7 +1,7 @@
 """The verbs of ``distbp bench``: a table on the screen, and with ``output`` the same as JSON."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from distbp.comm.world import World
 from distbp.doctor import cpu_model
 from distbp.errors import RequestError
 from distbp.output import write
+from distbp.precision import Precision
 from distbp.schema import Request
 
 
@@ -26,7 +27,7 @@ def bench_engines(request: Request, _comm: Communicator, _console: Console) -> d
     """The engines compared on this machine's CPU."""
     from distbp.bench import engines
 
-    refuse_gpu_and_unwritable(request)
+    refuse_gpu_and_unwritable(request, precisions=("fp32", "bf16"))
     everything = torch.get_num_threads()
     threads = [*dict.fromkeys([1, everything])] if request.threads == "auto" else [request.threads]
     models = MODELS if request.bench.models == "all" else request.bench.models
@@ -37,8 +38,9 @@ def bench_engines(request: Request, _comm: Communicator, _console: Console) -> d
         compiled=request.bench.compile == "auto",
         seed=request.seed,
         say=lambda line: print(line, flush=True),
+        precision=Precision(request.precision),
     )
-    result["environment"] = environment(everything)
+    result["environment"] = {**environment(everything), "precision": request.precision}
     if request.output:
         write(json.dumps(result, indent=2), request.output)
     return result
@@ -99,8 +101,13 @@ def environment(threads: int) -> dict[str, Any]:
     }
 
 
-def refuse_gpu_and_unwritable(request: Request) -> None:
-    """RequestError, before minutes of measurement, for a GPU and for an ``output`` that could not be written."""
+def refuse_gpu_and_unwritable(request: Request, *, precisions: Sequence[str] = ("fp32",)) -> None:
+    """RequestError, before minutes of measurement, for a GPU and for an ``output`` that could not be written.
+
+    And for a precision in which nothing is measured: float16 has no kernels on a CPU that are worth it.
+    """
+    if request.precision not in precisions:
+        raise RequestError("precision", request.precision, f"{' or '.join(precisions)} is allowed with this bench")
     if request.device == "cuda":
         raise RequestError("device", request.device, "cpu is allowed: bench compares on a CPU")
     if request.output:

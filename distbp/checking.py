@@ -18,6 +18,7 @@ from distbp.engines.base import Loss
 from distbp.errors import JobError, RequestError
 from distbp.job import build_workload, data_parallel, loader_of
 from distbp.output import write
+from distbp.precision import Precision
 from distbp.resumption import compatible
 from distbp.schema import Request
 from distbp.workloads.base import Workload
@@ -35,7 +36,8 @@ def checked(request: Request, comm: Communicator) -> dict[str, Any]:
     workload = build_workload(request, comm)
     part = first_part(request, workload, comm)
     loss, given = with_state(workload, part)
-    check = Check(workload.module, loss, given, fallback=request.engine.fallback == "autograd")
+    fallback, precision = request.engine.fallback == "autograd", Precision(request.precision)
+    check = Check(workload.module, loss, given, fallback=fallback, precision=precision)
     sections = [*check.sections(), (f"{max(comm.size, 2)} workers against one", of_workers(request, workload, comm))]
     found = [finding for _, findings in sections for finding in findings]
     if comm.rank == 0:

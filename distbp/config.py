@@ -174,7 +174,7 @@ class Loader(ConfigLoaderImpl):
     @cached_property
     def groups(self) -> dict[str, list[str]]:
         """The choices of each group."""
-        ours = {name: self._choices(name) for name in self.list_groups("") if name != "hydra"}
+        ours = {name: self._choices(name) for name in self._folders("") if name != "hydra"}
         return {
             **ours,
             "hydra/launcher": self._choices("hydra/launcher"),
@@ -187,11 +187,16 @@ class Loader(ConfigLoaderImpl):
         return next((file for folder in folders if (file := folder / f"{name.strip('/')}.yaml").exists()), None)
 
     def _choices(self, group: str) -> list[str]:
-        within = [f"{name}/{choice}" for name in self.list_groups(group) for choice in self._choices(f"{group}/{name}")]
+        within = [f"{name}/{choice}" for name in self._folders(group) for choice in self._choices(f"{group}/{name}")]
         return [*self._files(group), *within]
 
+    def _folders(self, group: str) -> list[str]:
+        # the repository itself: the loader's own list_groups copies it, with all that it has read, for every question
+        return self.repository.get_group_options(group, ObjectType.GROUP)
+
     def _files(self, group: str) -> list[str]:
-        return [name for name in self.get_group_options(group, ObjectType.CONFIG) if not name.startswith("_")]
+        names = self.repository.get_group_options(group, ObjectType.CONFIG)
+        return [name for name in names if not name.startswith("_")]
 
     def _missing(self, error: MissingConfigException) -> RequestError:
         names = self._files("")

@@ -10,10 +10,10 @@ from rich.console import Console
 
 from distbp.agreement import agreed
 from distbp.comm.base import Communicator
-from distbp.config import build
 from distbp.errors import JobError, RequestError
 from distbp.job import build_workload, data_parallel, loader_of, plan_of
 from distbp.output import write
+from distbp.recipe import optimizer_of
 from distbp.resumption import compatible
 from distbp.schema import Request
 from distbp.training.range_test import Curve, rising
@@ -35,13 +35,12 @@ def find_lr(request: Request, comm: Communicator, _console: Console) -> dict[str
     workload = agreed(comm, lambda: build_workload(request, comm))
     loader = loader_of(request, workload, comm)
     parallel = agreed(comm, lambda: data_parallel(request, workload, loader, comm))
-    parallel.divide_update()
     epochs = span.steps / loader.steps_per_epoch
     trainer = Trainer(
         workload,
         parallel,
         loader,
-        optimizer=build(request.optimizer, parameters=parallel.updated),
+        optimizer=optimizer_of(request, parallel),
         schedule=rising(span.lowest, span.highest, epochs),
         plan=replace(
             plan_of(request),
@@ -50,6 +49,7 @@ def find_lr(request: Request, comm: Communicator, _console: Console) -> dict[str
             epochs=math.ceil(epochs),
             checkpoint_every=None,
             nonfinite="skip",
+            looks_every=None,
         ),
         split=workload.training,
         run_dir=Path(),

@@ -3,7 +3,6 @@
 Every worker runs the same function with its own communicator; rank 0 alone writes and shows.
 """
 
-import math
 from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
@@ -22,13 +21,18 @@ from distbp.engines.autograd import AutogradEngine
 from distbp.engines.base import Engine
 from distbp.engines.manual import ManualEngine
 from distbp.errors import RequestError, nearest
+from distbp.events import Events
+from distbp.metrics_file import MetricsFile
 from distbp.output import write
+from distbp.precision import Precision
+from distbp.recipe import optimizer_of, scaled_rate
 from distbp.record import Record, RunRecord, Silence, write_json
 from distbp.reduction.compression.choice import choices
 from distbp.result import conditions, outcome, peak_memory, sample_of, show
 from distbp.resumption import compatible, find_checkpoint, told
 from distbp.run_directory import RESULT, RunDirectory
 from distbp.schema import Request
+from distbp.training.ailments import Ailments
 from distbp.training.average import show as show_average
 from distbp.training.checkpoint import fill_module
 from distbp.training.clip import Clip
@@ -36,8 +40,9 @@ from distbp.training.data_parallel import DataParallel
 from distbp.training.digest import digest
 from distbp.training.evaluation import evaluate as evaluate_split
 from distbp.training.groups import Groups
+from distbp.training.plan import Plan
 from distbp.training.shelf import Found
-from distbp.training.trainer import Plan, Trainer
+from distbp.training.trainer import Trainer
 from distbp.workloads.base import Workload
 
 OPTIMIZER_BYTES = 12  # a parameter, and at most two numbers of state, in float32
@@ -69,14 +74,12 @@ def train_in(directory: RunDirectory | None, request: Request, comm: Communicato
     same_everywhere(comm, alike | origins(request, workload, split, found))
     if parallel.engine.tables and request.average.decay is not None:
         raise RequestError("average.decay", request.average.decay, "null is allowed with tables that are marked sparse")
-    parallel.divide_update()
-    optimizer, schedule = build(request.optimizer, parameters=parallel.updated), build(request.schedule)
     trainer = Trainer(
         workload,
         parallel,
         loader,
-        optimizer=optimizer,
-        schedule=schedule,
+        optimizer=optimizer_of(request, parallel),
+        schedule=build(request.schedule),
         plan=plan_of(request),
         split=split,
         run_dir=run_dir,
@@ -86,7 +89,7 @@ def train_in(directory: RunDirectory | None, request: Request, comm: Communicato
     if comm.rank == 0 and request.lr_scaling != "none":
         line = f"learning rate: {trainer.plan.lr:g}, for batch_size={request.batch_size}"
         console.print(line, highlight=False)
-    record = record_of(request, trainer, comm, console)
+    record = agreed(comm, lambda: record_of(request, trainer, comm, console))
     with closing(record):
         trainer.fit(record)
         memory = peak_memory(comm)
@@ -119,7 +122,8 @@ def evaluate(request: Request, comm: Communicator, _console: Console) -> dict[st
     workload = agreed(comm, lambda: build_workload(request, comm))
     split = agreed(comm, lambda: split_of(workload, request.evaluate.split))
     agreed(comm, lambda: fill(workload, found, request))
-    metrics = evaluate_split(workload, split, comm, batch_size=request.batch_size, step=0)
+    precision = Precision(request.precision)
+    metrics = evaluate_split(workload, split, comm, batch_size=request.batch_size, step=0, precision=precision)
     assert metrics is not None, "who does not train leaves at once when asked to"
     if comm.rank == 0:
         write(
@@ -132,6 +136,7 @@ def build_workload(request: Request, comm: Communicator) -> Workload:
     """The workload with its data, its module where the communicator's tensors live."""
     workload: Workload = build(request.workload, path=request.data.path, cache=request.data.cache, seed=request.seed)
     workload.module.to(comm.device)
+    Precision(request.precision).refuse_unfit(workload.module)
     return workload
 
 
@@ -187,9 +192,10 @@ def loader_of(request: Request, workload: Workload, comm: Communicator) -> Loade
 def data_parallel(request: Request, workload: Workload, loader: Loader, comm: Communicator) -> DataParallel:
     """The step, made ready for the shape of the first part."""
     summed = request.reduction
-    engine: Engine = AutogradEngine(workload.module, workload.loss)
+    precision = Precision(request.precision)
+    engine: Engine = AutogradEngine(workload.module, workload.loss, precision=precision)
     if request.engine.name == "manual":
-        engine = ManualEngine(workload.module, workload.loss, fallback=request.engine.fallback)
+        engine = ManualEngine(workload.module, workload.loss, fallback=request.engine.fallback, precision=precision)
     parallel = DataParallel(
         workload.module,
         workload.loss,
@@ -220,24 +226,25 @@ def plan_of(request: Request) -> Plan:
         checkpoint_every=request.checkpoint.every,
         keep=request.checkpoint.keep,
         best=request.checkpoint.best,
+        patience=request.stop_early.patience,
+        patience_of=request.stop_early.metric,
         average=request.average.decay,
         nonfinite=request.guards.nonfinite,
+        looks_every=request.log.layers,
         clip=Clip(norm=request.clip.norm, value=request.clip.value),
         config=request.model_dump(mode="json") | {"threads": torch.get_num_threads()},
     )
-
-
-def scaled_rate(request: Request) -> float:
-    """``optimizer.lr`` as ``lr_scaling`` lets it grow with the batch (Goyal et al. 2017: linearly)."""
-    ratio = request.batch_size / request.lr_batch_size
-    factor = {"none": 1.0, "linear": ratio, "sqrt": math.sqrt(ratio)}[request.lr_scaling]
-    return float(request.optimizer["lr"]) * factor
 
 
 def record_of(request: Request, trainer: Trainer, comm: Communicator, console: Console) -> Record:
     """Rank 0's record of the run, and the others' silence."""
     if comm.rank != 0:
         return Silence()
-    return RunRecord(
-        trainer.run_dir, display(console, steps=trainer.steps), first=trainer.position, every=request.log.every
-    )
+    run_dir, first = trainer.run_dir, trainer.position
+    events = [Events(run_dir, first=first)] if request.log.tensorboard else []
+    file = MetricsFile(run_dir, first=first)
+    ailments = Ailments([name for name, p in trainer.workload.module.named_parameters() if p.dim() > 1])
+    for layers in file.layers:
+        ailments.look(layers)  # what they came to has been told
+    shown = display(console, steps=trainer.steps)
+    return RunRecord([file, *events], shown, ailments, every=request.log.every, loss=file.loss)

@@ -4,18 +4,21 @@ Rank 0 records; the other ranks have a record that is silent.
 """
 
 import json
-import os
 import statistics
 from abc import ABC, abstractmethod
-from collections import deque
-from collections.abc import Mapping
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from distbp.data.batches import Batch
 from distbp.display import Display
 from distbp.durable import replace
-from distbp.errors import JobError
+from distbp.lines import Lines
+from distbp.metrics_file import line_of
+from distbp.training.ailments import Ailments
+from distbp.training.jumps import Jump
+from distbp.training.layers import Norms
 
 PHASES = ("data", "compute", "reduce", "update")
 WARM_UP = 5  # steps that do not count for the medians
@@ -33,9 +36,22 @@ class Record(ABC):
     def skipped(self, step: int, cause: str) -> None:
         """A step has changed nothing, because its gradients were not numbers; it made ``step`` steps in all."""
 
+    def rescaled(self, step: int, cause: str) -> None:
+        """The same, because they were too large for float16 as they were scaled: no more than a way to find the scale.
+
+        By default it is told as ``skipped``.
+        """
+        self.skipped(step, cause)
+
     @abstractmethod
     def evaluation(self, step: int, metrics: Mapping[str, float]) -> None:
         """An evaluation after ``step`` steps is done."""
+
+    def layers(self, step: int, layers: Mapping[str, Norms]) -> None:  # noqa: B027 - most look at none
+        """A look at the layers in the last of ``step`` steps, by parameter in the order of the module."""
+
+    def jump(self, step: int, jump: Jump, gradients: Mapping[str, float]) -> None:  # noqa: B027 - most say nothing
+        """The loss of the last of ``step`` steps has jumped; the norms of its mean gradient by parameter."""
 
     def commit(self) -> None:  # noqa: B027 - most write nothing down
         """Have the disk hold what has been recorded: a checkpoint of this moment is about to be saved."""
@@ -58,24 +74,31 @@ class Silence(Record):
 
 
 class RunRecord(Record):
-    """The record of a run: a line of JSON every ``every`` steps and for each evaluation, and the display."""
+    """The record of a run: a line to all of ``files`` every ``every`` steps and for all else, and the display.
 
-    def __init__(self, run_dir: Path, display: Display, *, first: int, every: int) -> None:
+    ``loss`` is that of the last step; before the first one of this start, what it is given.
+    """
+
+    def __init__(
+        self, files: Sequence[Lines], display: Display, ailments: Ailments, *, every: int, loss: float | None
+    ) -> None:
         self.display = display
         self.every = every
+        self.loss = loss
         self.steps = 0
         self._times: deque[dict[str, float]] = deque(maxlen=WINDOW)
         self._rates: deque[float] = deque(maxlen=WINDOW)
-        self._file = run_dir / "metrics.jsonl"
-        self.loss = keep_until(self._file, first)
+        self._files = files
+        self._ailments = ailments
+        self._since: Counter[str] = Counter()  # samples, and milliseconds by phase, since the display was due
 
     def step(self, batch: Batch, figures: Mapping[str, float], milliseconds: Mapping[str, float]) -> None:
         """Count the step; write it down and show it if its turn has come."""
         times = {phase: milliseconds.get(phase, 0.0) for phase in PHASES}
-        total = max(sum(times.values()), 1e-9)
-        rate = 1e3 * batch.samples / total
+        rate = per_second(batch.samples, times)
         self._times.append(times)
         self._rates.append(rate)
+        self._since.update(times, samples=batch.samples)
         self.steps += 1
         self.loss = figures["loss"]
         position = batch.step + 1
@@ -91,9 +114,8 @@ class RunRecord(Record):
                 }
             )
         if self.display.due:
-            shares = "  ".join(f"{phase} {times[phase] / total:.0%}" for phase in PHASES)
-            told = f"loss {figures['loss']:.4f}  lr {figures['lr']:.2e}  {rate:,.0f} samples/s  {shares}"
-            self.display.show(position, batch.epoch + 1, told)
+            self.display.show(position, batch.epoch + 1, shown(figures, self._since))
+            self._since.clear()
 
     def skipped(self, step: int, cause: str) -> None:
         """Write it down, and say it."""
@@ -106,14 +128,27 @@ class RunRecord(Record):
         figures = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
         self.display.say(f"after step {step}: {figures}")
 
+    def layers(self, step: int, layers: Mapping[str, Norms]) -> None:
+        """Write a look down, and say which layers have come to be not well."""
+        self._write(line_of(step, layers))
+        for line in self._ailments.look(layers):
+            self._warn(step, line)
+
+    def jump(self, step: int, jump: Jump, gradients: Mapping[str, float]) -> None:
+        """Say it, with the layer to blame."""
+        told = f"the loss jumped to {jump.loss:.4g}, from a mean of {jump.mean:.4g}"
+        self._warn(step, f"{told}; {self._ailments.blame(gradients)}")
+
     def commit(self) -> None:
         """Have the disk hold the lines: a run that goes on from the checkpoint adds to them."""
-        with self._file.open("a") as file:
-            os.fsync(file.fileno())
+        for file in self._files:
+            file.sync()
 
     def close(self) -> None:
         """The run is over, or stopped."""
         self.display.close()
+        for file in self._files:
+            file.close()
 
     def timing(self) -> dict[str, Any]:
         """Medians over the steps after the first few: samples per second, and milliseconds in each phase."""
@@ -125,37 +160,26 @@ class RunRecord(Record):
             "step_ms": {phase: statistics.median(step[phase] for step in times) for phase in PHASES},
         }
 
+    def _warn(self, step: int, warning: str) -> None:
+        self._write({"step": step, "warning": warning})
+        self.display.say(f"step {step}: {warning}")
+
     def _write(self, line: Mapping[str, Any]) -> None:
-        try:
-            with self._file.open("a") as file:
-                file.write(json.dumps(line) + "\n")
-        except OSError as error:
-            cause = f"{self._file} cannot be written ({error.strerror}); the checkpoints are whole"
-            raise JobError(cause, rank=0, step=line["step"], phase="record") from error
+        for file in self._files:
+            file.write(line)
 
 
-def keep_until(path: Path, step: int) -> float | None:
-    """Drop from ``metrics.jsonl`` what a run that goes on after ``step`` steps will write; the loss of the last one.
-
-    That is what was written later, an evaluation at this step, and half a line at the end.
-    """
-    if not path.exists():
-        return None
-    lines = path.read_text(errors="replace").splitlines(keepends=True)
-    kept = [line for line in lines if written_before(line, step)]
-    if len(kept) < len(lines):
-        replace(path, "".join(kept))
-    last = json.loads(kept[-1]) if kept else {"step": 0}
-    return last.get("loss") if last["step"] == step > 0 else None
+def per_second(samples: float, times: Mapping[str, float]) -> float:
+    """Samples per second, of the milliseconds of all phases."""
+    return 1e3 * samples / max(sum(times[phase] for phase in PHASES), 1e-9)
 
 
-def written_before(line: str, step: int) -> bool:
-    """Whether ``line`` is whole and tells of one of the first ``step`` steps, or of an evaluation before their end."""
-    try:
-        told = json.loads(line)
-        return line.endswith("\n") and bool(told["step"] < step or (told["step"] == step and "evaluation" not in told))
-    except (ValueError, KeyError, TypeError):
-        return False
+def shown(figures: Mapping[str, float], since: Mapping[str, float]) -> str:
+    """What the display tells besides the step: the pace and the share of each phase are those since it last did."""
+    total = max(sum(since[phase] for phase in PHASES), 1e-9)
+    shares = "  ".join(f"{phase} {since[phase] / total:.0%}" for phase in PHASES)
+    rate = per_second(since["samples"], since)
+    return f"loss {figures['loss']:.4f}  lr {figures['lr']:.2e}  {rate:,.0f} samples/s  {shares}"
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -23,6 +23,7 @@ from distbp.training.trainer import Trainer
 from distbp.training.writer import Writer
 from distbp.workloads.base import Workload
 
+ALL_DONE = "all steps are done"
 LIBRARIES = ("torch", "numpy", "mpi4py", "hydra-core")
 
 
@@ -64,7 +65,9 @@ def outcome(trainer: Trainer, record: RunRecord) -> dict[str, Any]:
         "metrics": metrics,
         **record.timing(),
         "checkpoints": checkpoints(trainer.writer),
-        "best": trainer.best.state(),
+        "best": trainer.progress.best.state(),
+        "ended": trainer.progress.patience.over if trainer.position < trainer.steps else ALL_DONE,
+        "loss_scale": trainer.scale.value,
         "weights_sha256": digest(trainer.workload.module.state_dict()),
         "run_dir": str(trainer.run_dir),
     }
@@ -112,6 +115,8 @@ def show(result: Mapping[str, Any], console: Console) -> None:
     table.add_row("samples/s", f"{result['samples_per_second']:,.0f}")
     if best := result["best"]:
         table.add_row(f"best ({best['of']})", f"{best['value']:.4f}, after step {best['step']:,}")
+    if result["ended"] != ALL_DONE:
+        table.add_row("ended", result["ended"])
     if result["checkpoints"]["saved"]:
         table.add_row("checkpoints", saves(**result["checkpoints"]))
     table.add_row("run", result["run_dir"])

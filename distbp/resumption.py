@@ -11,7 +11,7 @@ from distbp.training.shelf import Found, newest_good
 
 FREE = (
     "workers", "comm", "device", "threads", "run_dir", "log", "checkpoint", "epochs", "steps", "engine", "evaluate",
-    "resume", "resume_allow", "overrides", "output", "data.cache", "bench", "guards",
+    "resume", "resume_allow", "overrides", "output", "data.cache", "bench", "guards", "stop_early",
 )  # fmt: skip
 """Keys that may change between a run and its continuation."""
 
@@ -33,7 +33,7 @@ def told(request: Request, found: Found | None) -> Iterator[str]:
         return
     yield from (f"resume: passed over, {error}" for error in found.refused)
     yield f"resume: step {found.checkpoint.step}, from {found.path}"
-    free = [key for key in FREE if key not in OF_BITS]
+    free = [key for key in free_of(request) if key not in OF_BITS]
     changed = changes(found.checkpoint.config, request.model_dump(mode="json"), allowed=free)
     if listing := ", ".join(changed):
         yield f"resume: {listing}: the bits are not those of a run without a break"
@@ -59,11 +59,16 @@ def compatible(request: Request, checkpoint: Checkpoint | None, *, size: int) ->
 def refuse_changed(request: Request, checkpoint: Checkpoint) -> None:
     """RequestError that lists the keys that differ and may not."""
     now = request.model_dump(mode="json")
-    changed = list(changes(checkpoint.config, now, allowed=(*FREE, *request.resume_allow)))
+    changed = list(changes(checkpoint.config, now, allowed=(*free_of(request), *request.resume_allow)))
     if changed:
         keys = ",".join(change.split("=")[0] for change in changed)
         how = f"the run was another: {', '.join(changed)}; or add resume_allow=[{keys}]"
         raise RequestError("resume", request.resume, how)
+
+
+def free_of(request: Request) -> list[str]:
+    """The keys that may change: not those of the evaluations, where the learning rate follows them."""
+    return [key for key in FREE if key != "evaluate" or request.schedule["name"] != "plateau"]
 
 
 def refuse_past(request: Request, checkpoint: Checkpoint) -> None:

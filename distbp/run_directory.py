@@ -10,11 +10,13 @@ from types import TracebackType
 
 from distbp.durable import replace
 from distbp.errors import RequestError
+from distbp.events import FOLDER
+from distbp.metrics_file import METRICS
 from distbp.run_lock import LOCK, RunLock
 from distbp.schema import Request
 from distbp.training.shelf import saved, tidy
 
-CONFIG, METRICS, RESULT, CHECKPOINTS = "config.yaml", "metrics.jsonl", "result.json", "checkpoints"
+CONFIG, RESULT, CHECKPOINTS = "config.yaml", "result.json", "checkpoints"
 SPARE_BYTES = 2**20  # for everything but the checkpoints
 
 
@@ -43,7 +45,7 @@ class RunDirectory:
     def _take(self, request: Request) -> None:
         refuse_unwritable(self.path)
         self.path, self._made = made(request)
-        for name in (CONFIG, METRICS, RESULT, CHECKPOINTS, LOCK):
+        for name in (CONFIG, METRICS, RESULT, CHECKPOINTS, FOLDER, LOCK):
             if (self.path / name).is_symlink():
                 raise RequestError("run_dir", self.path, f"{name} in it is a link, which would be written through")
         self._lock = RunLock(self.path)

@@ -6,6 +6,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
+from pydantic import Field
 from pydantic.fields import FieldInfo
 
 from distbp import constructor
@@ -30,6 +31,7 @@ from distbp.sections import (
     Reduction,
     Section,
     Seed,
+    StopEarly,
 )
 
 
@@ -47,7 +49,7 @@ class Request(Section):
     seed: Seed
     lr_scaling: Literal["none", "linear", "sqrt"]
     lr_batch_size: Count
-    precision: Literal["fp32"]
+    precision: Literal["fp32", "bf16", "fp16"]
     device: Literal["auto", "cpu", "cuda"]
     threads: Literal["auto"] | Count
     workers: Count | None
@@ -57,6 +59,7 @@ class Request(Section):
     resume: Literal["latest"] | PathText | None
     resume_allow: tuple[str, ...]
     evaluate: Evaluate
+    stop_early: StopEarly
     guards: Guards
     clip: Clip
     groups: ParameterGroups
@@ -126,7 +129,9 @@ def _section(field: FieldInfo) -> type[Section] | None:
 
 
 def _type(field: FieldInfo) -> Any:
-    return Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+    told = [Field(json_schema_extra=field.json_schema_extra)] if field.json_schema_extra else []
+    parts = [*field.metadata, *told]
+    return Annotated[field.annotation, *parts] if parts else field.annotation
 
 
 def _check_together(request: Request, known: list[str]) -> None:
@@ -142,10 +147,8 @@ def _check_together(request: Request, known: list[str]) -> None:
         )
     if request.engine.name == "autograd" and request.engine.fallback != "none":
         raise RequestError("engine.fallback", request.engine.fallback, "only engine=manual has one")
-    if request.reduction.name == "library" and request.reduction.compression != "none":
-        raise RequestError("reduction.compression", request.reduction.compression, "only reduction=ordered has one")
-    if request.guards.nonfinite == "skip" and request.reduction.compression != "none":
-        raise RequestError("guards.nonfinite", "skip", "stop is allowed with reduction.compression, which remembers")
+    _check_compression(request)
+    _check_evaluations(request)
     if request.resume == "latest" and request.run_dir is None:
         raise RequestError("resume", "latest", "run_dir=PATH is needed with it, to say of which run")
     if request.resume_allow and request.resume is None:
@@ -156,6 +159,27 @@ def _check_together(request: Request, known: list[str]) -> None:
             raise RequestError(
                 "resume_allow", key, "only keys of a request are allowed", nearest=nearest_key(key, known)
             )
+
+
+def _check_compression(request: Request) -> None:
+    if (compression := request.reduction.compression) == "none":
+        return
+    if request.reduction.name == "library":
+        raise RequestError("reduction.compression", compression, "only reduction=ordered has one")
+    if request.guards.nonfinite == "skip":
+        raise RequestError("guards.nonfinite", "skip", "stop is allowed with reduction.compression, which remembers")
+    if request.precision == "fp16":
+        allowed = "fp32 or bf16 is allowed with reduction.compression, which remembers what a step has skipped"
+        raise RequestError("precision", "fp16", allowed)
+
+
+def _check_evaluations(request: Request) -> None:
+    if request.evaluate.every != "never":
+        return
+    if request.stop_early.patience is not None:
+        raise RequestError("evaluate.every", "never", "a number is needed with stop_early.patience")
+    if request.schedule.get("name") == "plateau":
+        raise RequestError("evaluate.every", "never", "a number is needed with schedule=plateau")
 
 
 def _check_models(models: str | Sequence[str]) -> None:

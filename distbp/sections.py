@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from distbp.bounds import NonNegative, Positive
+from distbp.bounds import MetricRule, NonNegative, Positive
 
 NAME_BYTES = 255  # the longest name of a file that file systems take
 
@@ -30,7 +30,6 @@ Rounds = Annotated[int, Field(ge=2, le=2**31 - 1)]  # a spread needs two
 Rows = Annotated[int, Field(ge=10_000, le=2**31 - 1)]
 SumBytes = Annotated[int, Field(ge=4096, le=2**31 - 1)]
 No = Annotated[Literal[False], Field(json_schema_extra={"const": "false"})]  # as it is typed
-Rule = Annotated[str, Field(pattern=r"^(max|min):\w+$", json_schema_extra={"format": "metric, as max:accuracy"})]
 PathText = Annotated[str, Field(min_length=1, json_schema_extra={"format": "path"}), AfterValidator(_expanded)]
 
 
@@ -77,7 +76,7 @@ class Checkpoint(Section):
 
     every: Count | None
     keep: Count
-    best: Rule | None
+    best: MetricRule | None
 
 
 class Evaluate(Section):
@@ -85,6 +84,13 @@ class Evaluate(Section):
 
     every: Literal["never"] | Count
     split: str
+
+
+class StopEarly(Section):
+    """When a training ends whose evaluations bring nothing better."""
+
+    patience: Count | None
+    metric: MetricRule
 
 
 class Guards(Section):
@@ -126,6 +132,8 @@ class Log(Section):
     """What a run writes down."""
 
     every: Count
+    layers: Count | None
+    tensorboard: bool
 
 
 class Bench(Section):

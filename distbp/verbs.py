@@ -15,6 +15,7 @@ from distbp.finding import find_lr
 from distbp.job import build_workload, evaluate, loader_of, train
 from distbp.launcher import start
 from distbp.output import write
+from distbp.precision import Precision
 from distbp.races import bench_race, race_inside
 from distbp.resumption import compatible
 from distbp.schema import Request
@@ -57,7 +58,8 @@ def explain(request: Request, comm: Communicator, _console: Console) -> dict[str
     example = loader_of(request, workload, comm).example()
     fallback = request.engine.fallback == "autograd"
     state = workload.begin(len(example))
-    explained = Explanation.of(workload.module, workload.loss, example, state, fallback=fallback)
+    precision = Precision(request.precision)
+    explained = Explanation.of(workload.module, workload.loss, example, state, fallback=fallback, precision=precision)
     if request.output:
         write(explained.standalone(), request.output)
     print(explained.table(bucket_bytes=request.reduction.bucket_bytes))

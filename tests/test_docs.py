@@ -2,13 +2,17 @@
 
 import doctest
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from distbp.arguments import VERBS
+from distbp import config, job
+from distbp.arguments import VERBS, Arguments
+from distbp.comm.local import LocalCommunicator
 from tests.launch.start import BIN, ROOT, Run
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -26,6 +30,22 @@ def test_examples_in_a_page_give_what_they_say(page):
 def test_files_that_a_page_names_are_there(page):
     named = re.findall(r"`((?:docs|launch|tests|distbp|conf)/[\w./]*\w)`", page.read_text())
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+RECIPES = re.findall(r"^distbp (.*)$", (ROOT / "docs" / "recipes.md").read_text(), flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("words", RECIPES)
+def test_a_recipe_is_a_right_request(words):
+    config.request(*Arguments.parse(shlex.split(words)).overrides)
+
+
+def test_the_whole_recipe_trains(tmp_path):
+    overrides = Arguments.parse(shlex.split(RECIPES[-1])).overrides
+    request = config.request(*overrides, "steps=21", f"run_dir={tmp_path / 'run'}")
+    result = job.train(request, LocalCommunicator(), Console(quiet=True))
+    assert result["best"]["of"] == "max:accuracy"
+    assert result["ended"] == "all steps are done"
 
 
 def readme_loop(folder):

@@ -9,10 +9,12 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "distbp"
 LEVELS = {
-    "errors": 0, "bounds": 0, "alignment": 0, "columns": 0, "rows": 0, "durable": 0, "maps": 0, "comm": 0,
+    "errors": 0, "bounds": 0, "alignment": 0, "columns": 0, "rows": 0, "durable": 0, "precision": 0,
+    "maps": 0, "comm": 0,
     "program": 1, "data": 1,
     "engines": 2, "reduction": 2, "workloads": 2,
-    "training": 3, "bench": 3, "explain": 3, "check": 3, "record": 3, "display": 3,
+    "training": 3, "bench": 3, "explain": 3, "check": 3, "record": 3, "display": 3, "lines": 3,
+    "metrics_file": 3, "events": 3,
 }  # fmt: skip
 ROOF = 4
 APART = {  # rooms that never see each other, whatever their level

@@ -3,6 +3,7 @@
 ``python -m distbp.bench.apart KIND FILE CONTEST`` leaves the times in FILE as JSON; CONTEST is JSON, too.
 """
 
+import gc
 import json
 import os
 import subprocess
@@ -56,6 +57,7 @@ def torchrun(contest: Contest) -> dict[str, Times]:
     with closing(join(world, link, kind="torch", device="cpu", timeout=TIMEOUT)) as gloo:
         assert isinstance(gloo, TorchCommunicator)
         times = {model: replicated(model, contest, gloo) for model in contest.models}
+        gc.collect()  # as in bench/race.py: no replica outlives its group
     link.close()
     return times if world.rank == 0 else {}
 

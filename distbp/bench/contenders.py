@@ -12,6 +12,7 @@ from distbp.bench.models.case import Case
 from distbp.data.part import Part
 from distbp.engines.base import Destination, Engine, Loss
 from distbp.engines.manual import ManualEngine
+from distbp.precision import FP32, Precision
 from distbp.reduction.layout import Layout, adopt, plan
 from distbp.training import optimizers
 
@@ -52,9 +53,9 @@ class Manual(Contender):
     ``engine`` takes another engine there.
     """
 
-    def __init__(self, case: Case, *, engine: type[Engine] = ManualEngine) -> None:
+    def __init__(self, case: Case, *, engine: type[Engine] = ManualEngine, precision: Precision = FP32) -> None:
         super().__init__(case)
-        self.engine = engine(case.module, case.loss)
+        self.engine = engine(case.module, case.loss, precision=precision)
         self.part = Part(0, case.inputs, case.target, draws=0)
         self.engine.prepare(self.part)
         parameters = dict(case.module.named_parameters())
@@ -87,8 +88,9 @@ class Autograd(Contender):
     they are, and memory is compared as if they did.
     """
 
-    def __init__(self, case: Case, *, keep: bool = False) -> None:
+    def __init__(self, case: Case, *, keep: bool = False, precision: Precision = FP32) -> None:
         super().__init__(case)
+        self.precision = precision
         self.whole: nn.Module = MeanLoss(case.module, case.loss)
         self.keep = keep
         self.parameters = list(case.module.parameters())
@@ -100,15 +102,17 @@ class Autograd(Contender):
     def step(self) -> None:
         """Zero the gradients, run the tape, update."""
         self.optimizer.zero_grad(set_to_none=not self.keep)
-        self.whole(self.case.inputs, self.case.target).backward()
+        with self.precision.autocast(self.case.target.device):
+            loss = self.whole(self.case.inputs, self.case.target)
+        loss.backward()
         self.optimizer.step()
 
 
 class Compiled(Autograd):
     """The same loop with module and loss under torch.compile. The first step compiles, and may fail."""
 
-    def __init__(self, case: Case) -> None:
-        super().__init__(case)
+    def __init__(self, case: Case, *, precision: Precision = FP32) -> None:
+        super().__init__(case, precision=precision)
         torch.compiler.reset()
         self.whole.compile()
 

@@ -12,22 +12,30 @@ from distbp.bench.contenders import Autograd, Compiled, Contender, Manual
 from distbp.bench.memory import Memory, memory
 from distbp.bench.models.table import build
 from distbp.bench.rounds import Times, race, ratios, spread
+from distbp.precision import FP32, Precision
 
 HEAD = (
     f"{'model':<10}{'threads':>8}{'manual ms':>18}{'autograd ms':>18}{'compile ms':>18}"
-    f"{'ratio':>8}{'compile':>9}{'memory':>8}"
+    f"{'ratio':>8}{'compile':>9}{'memory':>8}{'fp32':>8}"
 )
 CONTENDERS = ("manual", "autograd", "compile")
 Row = dict[str, Any]
 
 
 def bench(
-    models: Sequence[str], threads: Sequence[int], *, rounds: int, compiled: bool, seed: int, say: Callable[[str], None]
+    models: Sequence[str],
+    threads: Sequence[int],
+    *,
+    rounds: int,
+    compiled: bool,
+    seed: int,
+    say: Callable[[str], None],
+    precision: Precision = FP32,
 ) -> dict[str, Any]:
     """``rows`` and ``summary`` of the comparison; each row is said as soon as it is known, then the summary."""
     say(HEAD)
     rows = []
-    for row in compare(models, threads, rounds=rounds, compiled=compiled, seed=seed):
+    for row in compare(models, threads, rounds=rounds, compiled=compiled, seed=seed, precision=precision):
         say(line(row))
         rows.append(row)
     summary = summarise(rows)
@@ -35,22 +43,32 @@ def bench(
     return {"rows": rows, "summary": summary}
 
 
-def compare(models: Sequence[str], threads: Sequence[int], *, rounds: int, compiled: bool, seed: int) -> Iterator[Row]:
+def compare(
+    models: Sequence[str], threads: Sequence[int], *, rounds: int, compiled: bool, seed: int, precision: Precision
+) -> Iterator[Row]:
     """A row for each model and number of threads. A model's memory is that of one thread, in each of its rows."""
     for model in models:
-        peaks = {engine: memory(model, engine, seed=seed) for engine in ("manual", "autograd")}
+        peaks = {engine: memory(model, engine, seed=seed, precision=precision) for engine in ("manual", "autograd")}
         for number in threads:
             with thread_count(number):
-                steps = {name: contender.step for name, contender in contenders(model, seed, compiled=compiled)}
+                racing = contenders(model, seed, compiled=compiled, precision=precision)
+                steps = {name: contender.step for name, contender in racing}
                 yield make_row(model, number, race(steps, rounds=rounds), peaks)
 
 
-def contenders(model: str, seed: int, *, compiled: bool) -> Iterator[tuple[str, Contender]]:
-    """The ways to train a model, each with its own module and batch, all equal in the beginning."""
-    yield "manual", Manual(build(model, seed=seed))
-    yield "autograd", Autograd(build(model, seed=seed))
+def contenders(
+    model: str, seed: int, *, compiled: bool, precision: Precision = FP32
+) -> Iterator[tuple[str, Contender]]:
+    """The ways to train a model, each with its own module and batch, all equal in the beginning.
+
+    In another precision than fp32 the manual engine runs once more in that.
+    """
+    yield "manual", Manual(build(model, seed=seed), precision=precision)
+    yield "autograd", Autograd(build(model, seed=seed), precision=precision)
+    if precision != FP32:
+        yield "fp32", Manual(build(model, seed=seed))
     if compiled:
-        contender = Compiled(build(model, seed=seed))
+        contender = Compiled(build(model, seed=seed), precision=precision)
         try:
             contender.step()
         except Exception as error:  # whatever stops torch.compile here: no C++ compiler, first of all
@@ -62,7 +80,7 @@ def contenders(model: str, seed: int, *, compiled: bool) -> Iterator[tuple[str, 
 
 def make_row(model: str, threads: int, times: Times, peaks: Mapping[str, Memory]) -> Row:
     """Medians and spreads (interquartile ranges) over the rounds; a ratio above 1: autograd takes longer."""
-    compiled = times.get("compile")
+    compiled, wide = times.get("compile"), times.get("fp32")
     by_round = ratios(times["autograd"], times["manual"])
     by_round_compiled = ratios(times["autograd"], compiled) if compiled else None
     return {
@@ -74,6 +92,8 @@ def make_row(model: str, threads: int, times: Times, peaks: Mapping[str, Memory]
         "ratio": statistics.median(by_round),
         "ratio_spread": spread(by_round),
         "compile_ratio": statistics.median(by_round_compiled) if by_round_compiled else None,
+        "fp32_ms": statistics.median(wide) if wide else None,
+        "fp32_ratio": statistics.median(ratios(wide, times["manual"])) if wide else None,
         "memory_ratio": peaks["manual"]["peak"] / peaks["autograd"]["peak"],
         "manual_spread_ms": spread(times["manual"]),
         "autograd_spread_ms": spread(times["autograd"]),
@@ -83,12 +103,13 @@ def make_row(model: str, threads: int, times: Times, peaks: Mapping[str, Memory]
 
 
 def summarise(rows: Sequence[Row]) -> dict[str, float | None]:
-    """Geometric means over the rows; that of torch.compile over those rows that have one."""
-    compiled = [row["compile_ratio"] for row in rows if row["compile_ratio"] is not None]
+    """Geometric means over the rows; those of torch.compile and of fp32 over those rows that have one."""
+    compiled, wide = ([row[key] for row in rows if row[key] is not None] for key in ("compile_ratio", "fp32_ratio"))
     return {
         "geomean_ratio": statistics.geometric_mean(row["ratio"] for row in rows),
         "geomean_memory_ratio": statistics.geometric_mean(row["memory_ratio"] for row in rows),
         "geomean_compile_ratio": statistics.geometric_mean(compiled) if compiled else None,
+        "geomean_fp32_ratio": statistics.geometric_mean(wide) if wide else None,
     }
 
 
@@ -98,18 +119,20 @@ def line(row: Row) -> str:
     return (
         f"{row['model']:<10}{row['threads']:>8}{times}"
         f"{row['ratio']:>8.2f}{optional(row['compile_ratio']):>9}{row['memory_ratio']:>8.2f}"
+        f"{optional(row['fp32_ratio']):>8}"
     )
 
 
 def closing(summary: Mapping[str, float | None]) -> str:
     """The table's last line, and what its columns mean."""
-    ratio, saved, compiled = (
-        optional(summary[f"geomean_{name}"]) for name in ("ratio", "memory_ratio", "compile_ratio")
+    ratio, saved, compiled, wide = (
+        optional(summary[f"geomean_{name}"]) for name in ("ratio", "memory_ratio", "compile_ratio", "fp32_ratio")
     )
     return (
-        f"{'geomean':<72}{ratio:>8}{compiled:>9}{saved:>8}\n"
+        f"{'geomean':<72}{ratio:>8}{compiled:>9}{saved:>8}{wide:>8}\n"
         "ms: median a step (interquartile range); ratio: autograd/manual; compile: autograd/compile;\n"
-        "memory: manual/autograd, peak of a step beyond model, batch, gradients and optimizer state"
+        "memory: manual/autograd, peak of a step beyond model, batch, gradients and optimizer state;\n"
+        "fp32: manual in fp32/manual, where the others compute in another precision"
     )
 
 

@@ -1,4 +1,5 @@
-"""The memory of one step, in a process of its own: ``python -m distbp.bench.memory MODEL ENGINE SEED`` prints JSON.
+"""The memory of one step, in a process of its own: ``python -m distbp.bench.memory MODEL ENGINE PRECISION SEED`` prints
+JSON.
 
 A step's memory is what stands at its high-water mark beyond what every engine needs: the parameters, the buffers, their
 gradients, the optimizer's state and the batch. Whatever an engine keeps between its steps, its arena above all, counts;
@@ -23,6 +24,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from distbp.bench.contenders import Autograd, Contender, Manual
 from distbp.bench.models.table import build
 from distbp.comm.watch import die_with_parent
+from distbp.precision import FP32, Precision
 
 ENGINES: dict[str, Callable[..., Contender]] = {"manual": Manual, "autograd": partial(Autograd, keep=True)}
 WARM_UP = 2  # steps: the first lowers, makes the optimizer's state and fills the caches
@@ -38,9 +40,9 @@ class Memory(TypedDict):
     resident: int | None  # null where /proc does not tell
 
 
-def memory(model: str, engine: str, *, seed: int) -> Memory:
+def memory(model: str, engine: str, *, seed: int, precision: Precision = FP32) -> Memory:
     """The memory of one step, measured in a fresh process."""
-    command = [sys.executable, "-m", "distbp.bench.memory", model, engine, str(seed)]
+    command = [sys.executable, "-m", "distbp.bench.memory", model, engine, precision.name, str(seed)]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command[1:])} ended with exit code {done.returncode}:\n{done.stderr}")
@@ -48,11 +50,12 @@ def memory(model: str, engine: str, *, seed: int) -> Memory:
     return found
 
 
-def measure(model: str, engine: str, *, seed: int) -> Memory:
+def measure(model: str, engine: str, *, seed: int, precision: Precision) -> Memory:
     """The memory of one step on one thread, in this process."""
     torch.set_num_threads(1)
-    warm(ENGINES[engine](build(model, seed=seed, batch=2)))  # the kernels' code and the libraries' own tables
-    make = lambda: ENGINES[engine](build(model, seed=seed))  # noqa: E731 - made anew for each of the two
+    kind = partial(ENGINES[engine], precision=precision)
+    warm(kind(build(model, seed=seed, batch=2)))  # the kernels' code and the libraries' own tables
+    make = lambda: kind(build(model, seed=seed))  # noqa: E731 - made anew for each of the two
     resident = resident_peak(make)
     held, peak = allocated_peak(make)
     return {"held": held, "peak": peak, "resident": resident}
@@ -147,4 +150,4 @@ def forget_high_water() -> bool:
 
 if __name__ == "__main__":
     die_with_parent()
-    print(json.dumps(measure(sys.argv[1], sys.argv[2], seed=int(sys.argv[3]))))
+    print(json.dumps(measure(sys.argv[1], sys.argv[2], precision=Precision(sys.argv[3]), seed=int(sys.argv[4]))))

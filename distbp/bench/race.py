@@ -1,5 +1,6 @@
 """The race of whole training steps: the contenders that run in these workers, in turns."""
 
+import gc
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -32,7 +33,9 @@ class Contest:
 def race(contest: Contest, comm: Communicator, gloo: TorchCommunicator) -> dict[str, Times]:
     """The times of each contender, model by model. Collective."""
     torch.set_num_threads(contest.threads)
-    return {model: race_of(model, contest, comm, gloo) for model in contest.models}
+    times = {model: race_of(model, contest, comm, gloo) for model in contest.models}
+    gc.collect()  # replicas hold gloo's group in circles: they go before the caller closes it, not as the process ends
+    return times
 
 
 def race_of(model: str, contest: Contest, comm: Communicator, gloo: TorchCommunicator) -> Times:

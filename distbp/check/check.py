@@ -15,6 +15,7 @@ from distbp.check.widened import narrow, widened
 from distbp.data.part import Part
 from distbp.engines.base import Loss
 from distbp.engines.tables import sparse_tables
+from distbp.precision import FP32, Precision
 from distbp.program.program import Program, build
 from distbp.training.evaluation import evaluating
 
@@ -26,13 +27,17 @@ class Check:
     """What the manual engine would run for ``loss(module(*part.inputs), part.target)``, examined in float64.
 
     A program that draws random numbers is compared with its own calls on torch's tape, which draw alike, and once more
-    with the module itself in evaluation mode, if it draws none then. Raises RequestError for a model without a program.
+    with the module itself in evaluation mode, if it draws none then. ``precision`` casts nothing in float64: what it
+    casts counts where the program is examined in its own dtype. Raises RequestError for a model without a program.
     """
 
-    def __init__(self, module: nn.Module, loss: Loss, part: Part, *, fallback: bool = False) -> None:
+    def __init__(
+        self, module: nn.Module, loss: Loss, part: Part, *, fallback: bool = False, precision: Precision = FP32
+    ) -> None:
         self.given = copy.deepcopy(module), loss, part
         self.wide = widened(module, loss, part)
         self.fallback = fallback
+        self.precision = precision
         self.program = self._build(*self.wide)
         self.twin = Interpreter(self.program.graph, self.program.plan)
 
@@ -64,9 +69,18 @@ class Check:
         module, loss, part = self.given
         if narrow(module):
             exact = of_module(*self.wide[:2]).taped(self.wide[2]).gradients
-            program, reference = self._build(*self.given), of_module(module, loss)
+            program, reference = self._build(*self.given), of_module(module, loss, self.precision)
             yield "the program, in its own dtype", settled(rounding.findings(module, program, reference, part, exact))
 
     def _build(self, module: nn.Module, loss: Loss, part: Part) -> Program:
         inputs, tables = part.inputs, sparse_tables(module)
-        return build(module, loss, inputs, part.target, fallback=self.fallback, outputs=False, tables=tables)
+        return build(
+            module,
+            loss,
+            inputs,
+            part.target,
+            fallback=self.fallback,
+            outputs=False,
+            tables=tables,
+            precision=self.precision,
+        )

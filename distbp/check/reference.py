@@ -10,6 +10,7 @@ from distbp.check.interpreter import Interpreter
 from distbp.data.part import Part
 from distbp.engines.base import Loss
 from distbp.engines.buffers import Buffers
+from distbp.precision import FP32, Precision
 from distbp.program.sum_loss import SumLoss
 
 Forward = Callable[[Part], tuple[Tensor, Mapping[str, Tensor]]]
@@ -51,10 +52,15 @@ class Reference:
         return Taped(loss_sum.detach(), gradients, {**changes, **self._buffers.restore(before)})
 
 
-def of_module(module: nn.Module, loss: Loss) -> Reference:
+def of_module(module: nn.Module, loss: Loss, precision: Precision = FP32) -> Reference:
     """The module itself under autograd."""
-    whole = SumLoss(module, loss)
-    return Reference(module, lambda part: (whole(part.inputs, part.target)[0], {}))
+    whole = SumLoss(module, loss, precision)
+
+    def forward(part: Part) -> tuple[Tensor, Mapping[str, Tensor]]:
+        with precision.autocast(part.inputs[0].device):
+            return whole(part.inputs, part.target)[0], {}
+
+    return Reference(module, forward)
 
 
 def of_calls(module: nn.Module, twin: Interpreter) -> Reference:

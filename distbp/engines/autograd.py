@@ -2,7 +2,8 @@
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
@@ -13,6 +14,7 @@ from distbp.engines.buffers import Buffers
 from distbp.engines.empty import is_empty, leave_zeros
 from distbp.engines.tables import rows_of, sparse_tables
 from distbp.engines.trainable import refuse_joined
+from distbp.precision import FP32, Precision
 from distbp.program.sum_loss import SumLoss
 from distbp.rows import Rows
 
@@ -29,9 +31,11 @@ class AutogradEngine(Engine):
 
     name = "autograd"
 
-    def __init__(self, module: nn.Module, loss: Loss, *, metrics: Metrics | None = None) -> None:
-        super().__init__(module, loss, metrics=metrics)
-        self._whole = SumLoss(module, loss)
+    def __init__(
+        self, module: nn.Module, loss: Loss, *, metrics: Metrics | None = None, precision: Precision = FP32
+    ) -> None:
+        super().__init__(module, loss, metrics=metrics, precision=precision)
+        self._whole = SumLoss(module, loss, precision)
         self._settle()
         self._buffers = Buffers(module)
         self._metric_sums: Mapping[str, Tensor] = {}
@@ -53,7 +57,7 @@ class AutogradEngine(Engine):
         self._settle()
         self.moving = ()
         if len(self._buffers) and not is_empty(example):
-            with self._buffers.probed() as moved, _draws(example), torch.no_grad():
+            with self._buffers.probed() as moved, _draws(example), torch.no_grad(), self._autocast(example):
                 self._whole(example.inputs, example.target, state)
             self.moving = tuple(moved)
 
@@ -63,7 +67,7 @@ class AutogradEngine(Engine):
             return leave_zeros(self.emissions, destination, self._metric_sums, state)
         refuse_joined(name for name, p in self._frozen.items() if p.requires_grad)
         before = self._buffers.copy(self.moving)
-        with _draws(part), torch.enable_grad():
+        with _draws(part), torch.enable_grad(), self._autocast(part):
             loss_sum, count, output, after = self._whole(part.inputs, part.target, state)
         rows = self._deliver(loss_sum, destination)
         with torch.no_grad():
@@ -73,6 +77,9 @@ class AutogradEngine(Engine):
         state = tuple(tensor.detach() for tensor in after)
         return Outcome(loss_sum.detach(), count, self._metric_sums, deltas, state=state, rows=rows)
 
+    def _autocast(self, part: Part) -> AbstractContextManager[Any]:
+        return self.precision.autocast(part.inputs[0].device)
+
     def _deliver(self, loss_sum: Tensor, destination: Destination) -> dict[str, Rows]:
         """Run the tape back, then copy or add each gradient into its place. A parameter that is not used has zeros.
 
@@ -81,7 +88,8 @@ class AutogradEngine(Engine):
         trainable = {n: p for n, p in (*self._parameters.items(), *self.tables.items()) if p.requires_grad}
         formed: dict[str, Tensor | None] = {}
         if loss_sum.requires_grad and trainable:
-            gradients = torch.autograd.grad(loss_sum, [*trainable.values()], allow_unused=True)
+            seed = torch.full_like(loss_sum, self.scale)
+            gradients = torch.autograd.grad(loss_sum, [*trainable.values()], seed, allow_unused=True)
             formed = dict(zip(trainable, gradients, strict=True))
         for name in self._parameters:
             _put(formed.get(name), destination.gradients[name], add=destination.add)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from distbp.data.part import Part, State
 from distbp.engines.tables import sparse_tables
+from distbp.precision import FP32, Precision
 from distbp.rows import Rows
 
 Loss = Callable[[Any, Any], "tuple[Tensor, int | Tensor] | Tensor"]
@@ -71,11 +72,17 @@ class Engine(ABC):
     """The buffers that a training pass changes (running statistics), once ``prepare`` has found out; until then None,
     and any may. Whoever knows better may set it."""
 
-    def __init__(self, module: nn.Module, loss: Loss, *, metrics: Metrics | None = None) -> None:
+    def __init__(
+        self, module: nn.Module, loss: Loss, *, metrics: Metrics | None = None, precision: Precision = FP32
+    ) -> None:
         self.module = module
         self.loss = loss
         self.metrics = metrics
+        self.precision = precision
         self.tables = sparse_tables(module)
+
+    scale: float = 1.0
+    """What the backward pass begins with: every gradient is that many times its own."""
 
     @property
     @abstractmethod

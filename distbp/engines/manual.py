@@ -12,6 +12,7 @@ from distbp.engines.empty import is_empty, leave_zeros
 from distbp.engines.settings import Settings
 from distbp.engines.tables import rows_by_table, sparse_tables
 from distbp.engines.trainable import refuse_joined
+from distbp.precision import FP32, Precision
 from distbp.program.export import MODULES
 from distbp.program.program import Program, build
 
@@ -42,9 +43,10 @@ class ManualEngine(Engine):
         loss: Loss,
         *,
         metrics: Metrics | None = None,
+        precision: Precision = FP32,
         fallback: Literal["none", "autograd"] = "none",
     ) -> None:
-        super().__init__(module, loss, metrics=metrics)
+        super().__init__(module, loss, metrics=metrics, precision=precision)
         self._fallback = fallback == "autograd"
         self._modules = [*module.modules(), *(loss.modules() if isinstance(loss, nn.Module) else ())]
         self._parameters = [m._parameters for m in self._modules if m._parameters]
@@ -92,6 +94,7 @@ class ManualEngine(Engine):
                 add=destination.add,
                 apart=self._apart if destination.join else None,
                 complete=complete,
+                scale=self.scale,
             )
             if self.metrics is not None:
                 self._metric_sums = self.metrics(ran.output, part.target)
@@ -125,6 +128,7 @@ class ManualEngine(Engine):
                 fallback=self._fallback,
                 outputs=outputs,
                 tables=self.tables,
+                precision=self.precision,
             )
             self._keep(key, program)
         return program

@@ -12,6 +12,7 @@ from distbp.engines.tables import sparse_tables
 from distbp.explain.buckets import buckets
 from distbp.explain.standalone import standalone
 from distbp.explain.table import table
+from distbp.precision import FP32, Precision
 from distbp.program.program import Delivery, Passes, Program, build
 
 
@@ -26,7 +27,14 @@ class Explanation:
 
     @classmethod
     def of(
-        cls, module: nn.Module, loss: Loss, example: Part, state: State = (), *, fallback: bool = False
+        cls,
+        module: nn.Module,
+        loss: Loss,
+        example: Part,
+        state: State = (),
+        *,
+        fallback: bool = False,
+        precision: Precision = FP32,
     ) -> "Explanation":
         """The program that the manual engine runs. Raises RequestError for a model that has none."""
         program = build(
@@ -38,6 +46,7 @@ class Explanation:
             fallback=fallback,
             outputs=False,
             tables=sparse_tables(module),
+            precision=precision,
         )
         device = example.inputs[0].device
         passes = program.passes(program.contiguous(device), Delivery.WRITTEN)

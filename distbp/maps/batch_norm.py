@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from distbp.maps.base import Map
-from distbp.maps.norm import layout, present
+from distbp.maps.norm import layout, present, wide
 from distbp.maps.registry import register_map
 
 aten = torch.ops.aten
@@ -33,10 +33,9 @@ class BatchNorm(Map):
     ) -> tuple[Any, Any]:
         if _rows_of_channels(x):
             y, m, r, _ = _normalised(x, weight, bias, eps)
-            outputs = y, m, r
         else:
-            outputs = aten._native_batch_norm_legit.no_stats(x, weight, bias, training, momentum, eps)
-        return outputs, (x, weight, bias is None, *outputs[1:], eps)
+            y, m, r = aten._native_batch_norm_legit.no_stats(wide(x), weight, bias, training, momentum, eps)
+        return (y.to(x.dtype), m, r), (x, weight, bias is None, m, r, eps)
 
     @staticmethod
     def vjp(saved: Any, d_outputs: Any) -> tuple[Any, ...]:
@@ -44,7 +43,8 @@ class BatchNorm(Map):
         d_y = d_outputs[0].contiguous(memory_format=layout(x))  # the fast kernels take x and dy in one layout
         mask = [True, weight is not None, not plain]
         if not _rows_of_channels(x):
-            return present(aten.native_batch_norm_backward(d_y, x, weight, None, None, m, r, True, eps, mask), mask)
+            told = (wide(d_y), wide(x), weight, None, None, m, r, True, eps, mask)
+            return present(aten.native_batch_norm_backward(*told), mask)
         return present(_gradients(x, d_y, weight, m, r), mask)
 
 
@@ -63,10 +63,10 @@ class BatchNormTracked(Map):
             y, m, r, v = _normalised(x, weight, bias, eps)
             count = x.numel() // x.shape[1]
             mean, var = running_mean.lerp(m, momentum), running_var.lerp(v * (count / (count - 1)), momentum)
-            return (y, m, r, mean, var), (x, weight, bias is None, m, r, eps)
-        mean, var = running_mean.clone(), running_var.clone()
-        outputs = aten.native_batch_norm.default(x, weight, bias, mean, var, training, momentum, eps)
-        return (*outputs, mean, var), (x, weight, bias is None, *outputs[1:], eps)
+        else:
+            mean, var = running_mean.clone(), running_var.clone()
+            y, m, r = aten.native_batch_norm.default(wide(x), weight, bias, mean, var, training, momentum, eps)
+        return (y.to(x.dtype), m, r, mean, var), (x, weight, bias is None, m, r, eps)
 
     @staticmethod
     def vjp(saved: Any, d_outputs: Any) -> tuple[Any, ...]:
@@ -86,7 +86,7 @@ def _normalised(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """y, m, 1/s and s^2, by torch's sums, which add in pairs   (N,C,H,W) (C) (C) -> (N,C,H,W) (C) (C) (C)."""
     n, c, h, w = x.shape
-    rows = x.permute(0, 2, 3, 1).view(-1, c)
+    rows = wide(x).permute(0, 2, 3, 1).view(-1, c)
     m = rows.sum(0).div_(len(rows))
     d = rows - m
     v = (d * d).sum(0).div_(len(rows))
@@ -99,8 +99,8 @@ def _normalised(
 def _gradients(x: Tensor, d_y: Tensor, weight: Tensor | None, m: Tensor, r: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """dx, dw, db, by the same sums: what a convolution makes of dx cancels unless its mean is zero."""
     n, c, h, w = x.shape
-    rows = d_y.permute(0, 2, 3, 1).view(-1, c)
-    d = x.permute(0, 2, 3, 1).view(-1, c) - m
+    rows = wide(d_y).permute(0, 2, 3, 1).view(-1, c)
+    d = wide(x).permute(0, 2, 3, 1).view(-1, c) - m
     d_b = rows.sum(0)
     d_w = (rows * d).sum(0).mul_(r)
     scale = r if weight is None else r * weight
@@ -119,8 +119,8 @@ class BatchNormFixed(Map):
         x: Tensor, weight: Tensor | None, bias: Tensor | None, running_mean: Tensor, running_var: Tensor,
         training: bool, momentum: float, eps: float, cudnn_enabled: bool,  # noqa: ARG004
     ) -> tuple[Tensor, Any]:  # fmt: skip
-        y, _, _ = aten.native_batch_norm(x, weight, bias, running_mean, running_var, False, momentum, eps)
-        return y, (x, weight, bias is None, running_mean, running_var, eps)
+        y, _, _ = aten.native_batch_norm(wide(x), weight, bias, running_mean, running_var, False, momentum, eps)
+        return y.to(x.dtype), (x, weight, bias is None, running_mean, running_var, eps)
 
     @staticmethod
     def vjp(saved: Any, d_y: Tensor) -> tuple[Any, ...]:
@@ -131,8 +131,8 @@ class BatchNormFixed(Map):
         if weight is None and plain:
             return d_x, None, None, None, None
         mask = [False, weight is not None, not plain]
-        d_y = d_y.contiguous(memory_format=layout(x))
-        formed = aten.native_batch_norm_backward(d_y, x, weight, mean, var, None, None, False, eps, mask)
+        d_y = wide(d_y).contiguous(memory_format=layout(x))
+        formed = aten.native_batch_norm_backward(d_y, wide(x), weight, mean, var, None, None, False, eps, mask)
         return d_x, *present(formed, mask)[1:], None, None
 
 

@@ -75,7 +75,7 @@ class Steps(Cell):
 
 
 class Fused(Cell):
-    """The same steps by oneDNN's layer, which torch takes for float32 on a CPU, and its own VJP."""
+    """The same steps by oneDNN's layer, which torch takes for float32 and bfloat16 on a CPU, and its own VJP."""
 
     @staticmethod
     def forward(
@@ -157,8 +157,14 @@ def _activated(gates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def _cell(x: Tensor, states: Sequence[Tensor]) -> type[Cell]:
     projected = states[0].shape[-1] != states[1].shape[-1]  # P is less than H
-    fused = x.device.type == "cpu" and x.dtype == torch.float32 and torch._C._has_mkldnn and not projected
+    fused = x.device.type == "cpu" and torch._C._has_mkldnn and not projected and _fusable(x.dtype)
     return Fused if fused else Steps
+
+
+def _fusable(dtype: torch.dtype) -> bool:
+    """Whether oneDNN has the layer, forward and backward, in this dtype on this CPU."""
+    bf16 = dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return dtype == torch.float32 or bool(bf16)
 
 
 def _split(parameters: Sequence[Tensor]) -> tuple[Sequence[Tensor], Tensor | None]:

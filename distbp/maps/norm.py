@@ -99,16 +99,16 @@ class RmsNorm(Map):
         x: Tensor, weight: Tensor | None = None, *, normalized_shape: Sequence[int], eps: float | None = None
     ) -> tuple[Tensor, Any]:
         features = torch.Size(normalized_shape).numel()
-        rows = x.reshape(-1, features)
+        rows = wide(x).reshape(-1, features)
         square = torch.linalg.vector_norm(rows, dim=1, keepdim=True).square() / features
-        r = (square + (torch.finfo(x.dtype).eps if eps is None else eps)).rsqrt()
+        r = (square + (torch.finfo(rows.dtype).eps if eps is None else eps)).rsqrt()
         y = rows * r if weight is None else rows * r * weight.reshape(-1)
         return y.view(x.shape), (rows, r, weight, x.shape)
 
     @staticmethod
     def vjp(saved: Any, d_y: Tensor) -> tuple[Any, ...]:
         x, r, weight, shape = saved
-        d_y = d_y.reshape(x.shape)
+        d_y = wide(d_y).reshape(x.shape)
         product = d_y * x
         if weight is None:
             d_x, inner, d_w = d_y * r, product.sum(1, keepdim=True), None
@@ -118,6 +118,11 @@ class RmsNorm(Map):
             d_w = torch.mv(product.t(), r.view(-1)).view(weight.shape)
         d_x.addcmul_(x, r.pow(3).mul_(inner), value=-1 / x.shape[1])
         return d_x.view(shape), d_w
+
+
+def wide(x: Tensor) -> Tensor:
+    """``x`` for sums over many of its numbers: in float32, where it has fewer bits."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def layout(x: Tensor) -> memory_format:

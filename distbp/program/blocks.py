@@ -14,6 +14,8 @@ GRAD = torch.ops.higher_order.wrap_with_set_grad_enabled
 AUTOCAST = torch.ops.higher_order.wrap_with_autocast
 NO_GRAD = "distbp_no_grad"
 """The key, in a node's ``meta``, of whether the node stood in a block of no_grad."""
+NO_AUTOCAST = "distbp_no_autocast"
+"""And of whether it stood in one that turns autocast off."""
 
 
 def opened(module: GraphModule) -> None:
@@ -29,7 +31,7 @@ def opened(module: GraphModule) -> None:
             device, _, enabled, _, body, *given = node.args
             if enabled:
                 raise _autocast(device)
-            _open(module, node, body, given, {})
+            _open(module, node, body, given, {NO_AUTOCAST: True})
 
 
 def _open(module: GraphModule, node: Node, body: Node, given: list[Any], mode: dict[str, bool]) -> None:

@@ -2,7 +2,7 @@
 
 In-place ops become their out-of-place twins, numbers in the place of tensors their scalar overloads, broadcasting by
 hand becomes ``expand``; norms that keep running statistics return the new ones; checks that the shapes and dtypes of a
-program decide are dropped.
+program decide are dropped. What autocast casts is cast by calls of its own.
 """
 
 import operator
@@ -15,6 +15,8 @@ from torch import Tensor
 from torch._ops import OpOverload
 from torch.fx import Node
 
+from distbp.program.blocks import NO_AUTOCAST
+from distbp.program.casts import Casts
 from distbp.program.graph import Call, Value
 from distbp.program.in_place import twin_of
 from distbp.program.names import Names, of_module, of_op
@@ -28,10 +30,11 @@ _TENSORS = {"Tensor", "Optional[Tensor]", "List[Tensor]", "List[Optional[Tensor]
 class Calls:
     """The calls read so far. ``held`` gives the values of the placeholders."""
 
-    def __init__(self, held: Mapping[Node, Value], names: Names, buffers: Collection[Node]) -> None:
+    def __init__(self, held: Mapping[Node, Value], names: Names, buffers: Collection[Node], casts: Casts) -> None:
         self.calls: list[Call] = []
         self._now: dict[Node, Any] = dict(held)  # a node's present value: an in-place op replaces its input's
         self._names = names
+        self._casts = casts
         self._crowd: Counter[str] = Counter()  # how many ops each module calls, its submodules' included
         self._shared: set[Value] = set(held.values())  # values that others see too: not to be changed in place
         self._buffers = set(buffers)
@@ -145,7 +148,7 @@ class Calls:
         for value in call.values():
             if value in self._stale:
                 raise refusal(f"{call.op} reads {value}, which lies in a tensor that was changed in place since", node)
-        self.calls.append(call)
+        self.calls += [call] if node.meta.get(NO_AUTOCAST) else self._casts.around(call)
         self._share(call)
 
     def _replace(self, node: Node, op: OpOverload) -> None:

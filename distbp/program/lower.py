@@ -10,8 +10,10 @@ from torch.export.graph_signature import InputKind
 from torch.fx import Node
 
 from distbp.errors import RequestError
+from distbp.precision import FP32, Precision
 from distbp.program.blocks import opened
 from distbp.program.calls import Calls
+from distbp.program.casts import Casts
 from distbp.program.export import MODULES, exported
 from distbp.program.followed import Followed
 from distbp.program.graph import Graph, Slot, Value, needed
@@ -24,26 +26,31 @@ def lower(
     inputs: tuple[Tensor, ...],
     target: Any,
     state: tuple[Tensor, ...] = (),
+    *,
+    precision: Precision = FP32,
 ) -> Graph:
     """The graph of ``loss(module(*inputs), target)``, for these shapes and dtypes and the module's present mode.
 
-    A module that carries ``state`` is called with its tensors besides, and returns ``(output, state)``.
+    A module that carries ``state`` is called with its tensors besides, and returns ``(output, state)``. The casts of
+    ``precision`` are calls like others.
     Raises RequestError for a model that torch.export cannot follow, and for what its graph would show wrongly.
     """
     with MODULES:
-        whole = Followed(module, loss)
-        program = exported(whole, inputs, target, state)
+        whole, device = Followed(module, loss, precision), inputs[0].device
+        with precision.autocast(device):
+            program = exported(whole, inputs, target, state)
         opened(program.graph_module)
-        return _Lowering(whole, program).graph(carried=len(state))
+        return _Lowering(whole, program, device).graph(carried=len(state))
 
 
 class _Lowering:
     """The work of one lowering: placeholders first, then the calls in order, then what is returned."""
 
-    def __init__(self, whole: Followed, exported: ExportedProgram) -> None:
+    def __init__(self, whole: Followed, exported: ExportedProgram, device: torch.device) -> None:
         self.whole = whole
         self.exported = exported
         self.names = Names()
+        self.casts = Casts(whole.precision, self.names, device)
         self.canonical = {id(t): n for n, t in (*whole.module.named_parameters(), *whole.module.named_buffers())}
         self.inputs: list[Value] = []
         self.slots: dict[Value, Slot] = {}
@@ -56,7 +63,7 @@ class _Lowering:
         placeholders = [node for node in nodes if node.op == "placeholder"]
         held = {node: self._placeholder(node, spec) for node, spec in self._specs(placeholders)}
         buffers = [node for node, spec in self._specs(placeholders) if spec.kind == InputKind.BUFFER]
-        calls = Calls(held, self.names, buffers)
+        calls = Calls(held, self.names, buffers, self.casts)
         calls.read([node for node in nodes if node.op == "call_function"])
         returned = [calls.value(item) for item in self._returned(nodes[-1])]
         loss_sum, count, *outputs = returned

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
+from distbp.precision import FP32, Precision
 from distbp.program.export import MODULES
 from distbp.program.fuse import fused
 from distbp.program.graph import Graph, Value
@@ -79,7 +80,7 @@ class Program:
         self._arena = torch.empty(0, dtype=torch.uint8)
         self._slots = [*graph.slots.values()]
         self._places = [slot.name for v, slot in graph.slots.items() if slot.trainable and v not in self.plan.tables]
-        self._one = torch.ones((), dtype=graph.loss_sum.dtype)
+        self._seed = torch.ones((), dtype=graph.loss_sum.dtype)
         self.draws = any(rule.random for rule in (*self.plan.rules.values(), *self.plan.drawn.values()))
 
     @property
@@ -101,11 +102,12 @@ class Program:
         add: bool = False,
         apart: dict[str, Tensor] | None = None,
         complete: Callable[[str], None],
+        scale: float = 1.0,
     ) -> Ran:
-        """Both passes. Each parameter's gradient is written into ``gradients``, or with ``add`` added.
+        """Both passes. ``gradients`` are written, or with ``add`` added to: each parameter's, times ``scale``.
 
-        With ``apart`` it is added, too, once and whole: what cannot be added so while it is formed is formed in this
-        memory, by name, which is made where there is none yet.
+        With ``apart`` they are added to, too, each once and whole: what cannot be added so while it is formed is formed
+        in this memory, by name, which is made where there is none yet.
         """
         with MODULES:
             states = [slot.read() for slot in self._slots]
@@ -119,7 +121,8 @@ class Program:
         if late:
             complete = _added_before(late, complete)
         forward(inputs, generator)
-        loss_sum, count, outputs, moved, rows = backward(self._one, complete)
+        self._seed.fill_(scale)
+        loss_sum, count, outputs, moved, rows = backward(self._seed, complete)
         changes = dict(zip(names, moved, strict=True))
         output, state = self._output(loss_sum, count, outputs), outputs[len(self.graph.outputs) :]
         return Ran(loss_sum, count, output, state, changes, [*zip(tables, rows, strict=True)] if tables else [])
@@ -166,7 +169,7 @@ class Program:
                 likes[value] = _like(tensor)
         passes = self.passes(likes, key[0])
         if self._arena.nbytes < passes.plan.size or self._arena.device != device:
-            self._one = self._one.to(device)
+            self._seed = self._seed.to(device)
             self._arena = torch.empty(passes.plan.size, dtype=torch.uint8, device=device)
             self._bound.clear()
         late = {} if apart is None else _late(self._places, passes.joined, gradients, apart)
@@ -197,15 +200,17 @@ def build(
     fallback: bool = False,
     outputs: bool = True,
     tables: Iterable[str] = (),
+    precision: Precision = FP32,
 ) -> Program:
     """The program of ``loss(module(*inputs), target)`` for inputs of these shapes, and a ``state`` of these.
 
     With ``fallback`` an op that has no map is differentiated by torch's tape. Without ``outputs`` the module's output
     is not returned, and need never exist as a whole. The gradients of ``tables`` are returned as rows.
+    ``precision`` says which operands are cast.
 
     Raises RequestError for a model or an op that no program can hold.
     """
-    graph = lower(module, loss, inputs, target, state)
+    graph = lower(module, loss, inputs, target, state, precision=precision)
     return Program(graph if outputs else fused(graph), fallback=fallback, tables=tables)
 
 

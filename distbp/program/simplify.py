@@ -1,6 +1,7 @@
 """Leaves out of a trace what nobody reads, and has gradients formed where they travel from."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from torch._ops import OpOverload
 
@@ -98,10 +99,15 @@ def _replaceable(
     root = term.root
     if root.origin is not Origin.MADE or root in {o.root for o in trace.results()} or touching[-1] is not last:
         return False
-    if not term.covers_root() or not root.covers_root() or term.meta.stride() != gradient.meta.stride():
+    if not term.covers_root() or not root.covers_root() or _look(term) != _look(gradient):
         return False
     between = trace.instructions[trace.instructions.index(touching[0]) : trace.instructions.index(last)]
     return not any(o.root is gradient for i in between for o in i.reads())
+
+
+def _look(operand: Operand) -> tuple[Any, ...]:
+    """How its numbers lie and are held: those in the low precision cannot be formed in a float32 gradient."""
+    return operand.meta.stride(), operand.meta.dtype
 
 
 def _take_place(root: Operand, gradient: Operand) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from distbp.errors import RequestError
+from distbp.precision import FP32, Precision
 
 
 class SumLoss(nn.Module):
@@ -16,12 +17,15 @@ class SumLoss(nn.Module):
 
     A module that carries a state takes its tensors as further inputs and returns ``(output, state)``; the loss is of
     the output. Where no state is given the module has none, and what it returns is the output.
+
+    What the module returns in the fewer bits of ``precision`` is given to the loss, and carried on, in float32.
     """
 
-    def __init__(self, module: nn.Module, loss: Callable[[Any, Any], Any]) -> None:
+    def __init__(self, module: nn.Module, loss: Callable[[Any, Any], Any], precision: Precision = FP32) -> None:
         super().__init__()
         self.module = module
         self.loss = loss
+        self.precision = precision
 
     def forward(
         self, inputs: tuple[Tensor, ...], target: Any, state: tuple[Tensor, ...] = ()
@@ -30,10 +34,11 @@ class SumLoss(nn.Module):
 
         Raises RequestError if the loss is not one number, or the new state has other shapes than the old one.
         """
-        output = self.module(*inputs, *state)
+        output = self.precision.widened(self.module(*inputs, *state))
         output, after = _parted(output, state) if state else (output, ())
         loss = self.loss(output, target)
         loss_sum, count = loss if isinstance(loss, tuple) else _summed(loss, inputs, target)
+        loss_sum = self.precision.widened(loss_sum)
         if loss_sum.dim():
             raise RequestError("loss", tuple(loss_sum.shape), "a sum over the examples, of shape (), or a mean")
         return loss_sum, count, output, after

@@ -182,6 +182,7 @@ class Walk:
             return
         if tuple(d.shape) != value.shape:
             raise _wrong(call, f"gives {value} a gradient of shape {tuple(d.shape)}, not {value.shape}")
+        d = d if d.dtype == value.dtype else d.to(value.dtype)  # numbers of two dtypes met, and the wider one won
         if value in self.gradients:
             place = self.gradients[value]
             place.add_(d) if self.add or value in self.written else place.copy_(d)

@@ -47,6 +47,10 @@ class Layout:
         """The size of the buffer, up to a 64-byte boundary."""
         return round_up(self.length * self.dtype.itemsize, ALIGNMENT)
 
+    def within(self, bucket: tuple[int, int]) -> list[Span]:
+        """The tensors of a bucket that have elements, in order."""
+        return [span for span in self.spans if bucket[0] <= span.start < span.stop <= bucket[1]]
+
     def allocate(self, device: torch.device) -> Tensor:
         """A buffer of zeros. (length)."""
         return torch.zeros(self.length, dtype=self.dtype, device=device)

@@ -26,9 +26,10 @@ ALWAYS = ("model", "optimizer")
 SOMETIMES = ("reduction", "carried")
 """The files of tensors, by name: those of every checkpoint, and those that are there where something is in them."""
 MANIFEST = "checkpoint.json"
-FORMAT = 3
+FORMAT = 4
 MOST = 2**26  # bytes of a manifest: it has 64 for each tensor, besides its name
 BEST = {("of", str), ("step", int), ("value", float)}
+SCALE = {("value", float), ("good", int)}
 DEEPEST = 32  # of its nesting
 LARGEST = 2**53  # of a step: what JSON's readers agree on
 
@@ -46,6 +47,9 @@ class Checkpoint:
     reduction: Mapping[str, Tensor] = field(default_factory=dict)
     carried: Mapping[str, Tensor] = field(default_factory=dict)
     best: Mapping[str, Any] = field(default_factory=dict)  # the best so far, as ``Best`` tells it
+    progress: Mapping[str, Any] = field(default_factory=dict)  # what else evaluations have led to, as ``Progress`` does
+    scale: Mapping[str, Any] = field(default_factory=dict)  # of the loss, as ``LossScale`` tells it
+    loss: Mapping[str, Any] = field(default_factory=dict)  # its running mean, as ``Jumps`` tells it
 
     @property
     def name(self) -> str:
@@ -94,6 +98,9 @@ def fill(folder: Path, checkpoint: Checkpoint) -> None:
         "epoch": checkpoint.epoch,
         "batch": checkpoint.batch,
         "best": checkpoint.best,
+        "progress": checkpoint.progress,
+        "scale": checkpoint.scale,
+        "loss": checkpoint.loss,
         "config": checkpoint.config,
         "sha256": {name: digests(values) for name, values in tensors.items()},
     }
@@ -106,7 +113,8 @@ def load(path: Path) -> Checkpoint:
     """The checkpoint at ``path``, every tensor checked against its sha256. RequestError names what is damaged."""
     manifest = manifest_of(path)
     tensors = {name: tensor_file.read(path / file_of(name), sums) for name, sums in manifest["sha256"].items()}
-    position = {key: manifest[key] for key in ("step", "epoch", "batch", "config", "best")}
+    told = ("step", "epoch", "batch", "config", "best", "progress", "scale", "loss")
+    position = {key: manifest[key] for key in told}
     return Checkpoint(**position | tensors)
 
 
@@ -133,7 +141,7 @@ def manifest_of(path: Path) -> dict[str, Any]:
 def well_formed(manifest: Any) -> bool:
     """Whether a manifest has all its parts, each of its kind."""
     kinds = {"format": int, "step": int, "epoch": int, "batch": int, "config": dict, "sha256": dict, "own_sha256": str}
-    kinds |= {"best": dict}
+    kinds |= {"best": dict, "progress": dict, "scale": dict, "loss": dict}
     return (
         isinstance(manifest, dict)
         and all(isinstance(manifest.get(key), kind) for key, kind in kinds.items())
@@ -143,8 +151,16 @@ def well_formed(manifest: Any) -> bool:
         and isinstance(manifest["config"].get("optimizer"), dict)
         and {*ALWAYS} <= manifest["sha256"].keys() <= {*ALWAYS, *SOMETIMES}
         and (not manifest["best"] or {(key, type(value)) for key, value in manifest["best"].items()} >= BEST)
+        and (not manifest["scale"] or {(key, type(value)) for key, value in manifest["scale"].items()} == SCALE)
+        and well_formed_loss(manifest["loss"])
         and all(isinstance(sums, dict) for sums in manifest["sha256"].values())
     )
+
+
+def well_formed_loss(loss: Mapping[str, Any]) -> bool:
+    """Whether it is what ``Jumps`` tells, or nothing."""
+    kinds = {"seen": int, "first": float, "mean": float, "variance": float, "high": bool}
+    return {key: type(value) for key, value in loss.items()} in ({}, kinds)
 
 
 def depth(value: Any) -> int:

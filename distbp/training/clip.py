@@ -1,12 +1,12 @@
 """Gradients that are bounded before an update, by the norm of all of them together or each number by itself."""
 
-import math
 from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 
 from distbp.reduction.layout import BLOCK
+from distbp.training.norm import block_norms, together
 from distbp.training.weights import Weights
 
 TINY = 1e-6  # added to a norm before it divides, as torch.nn.utils.clip_grad_norm_ does
@@ -22,8 +22,8 @@ class Clip:
         self.norm = norm
         self.value = value
 
-    def bound(self, weights: Weights, rows: Sequence[Tensor], *, count: float, step: int) -> tuple[float, float]:
-        """What divides the gradients' sums, instead of ``count``, and the norm of the mean gradient (0: not asked).
+    def bound(self, weights: Weights, rows: Sequence[Tensor], *, count: float, step: int) -> tuple[float, float | None]:
+        """What divides the gradients' sums, instead of ``count``, and the norm of the mean gradient (None: not asked).
 
         ``rows`` are the gradients of sparse tables, which every worker has. Collective.
         """
@@ -32,7 +32,7 @@ class Clip:
             for gradient in (*weights.gradients, *rows):
                 gradient.clamp_(-self.value * count, self.value * count)
         if self.norm is None:
-            return count, 0.0
+            return count, None
         norm = norm_of(weights, rows, step=step) / count
         return count / min(1.0, self.norm / (norm + TINY)), norm
 
@@ -45,7 +45,4 @@ def norm_of(weights: Weights, rows: Iterable[Tensor], *, step: int) -> float:
     """
     blocks = [torch.linalg.vector_norm(of_all.view(-1, BLOCK), dim=1) for of_all in weights.gradients]
     known = [block for found in weights.everyones(blocks, phase="clip", step=step) for block in found.double().tolist()]
-    known += [
-        float(torch.linalg.vector_norm(piece)) for of_rows in rows for piece in torch.split(of_rows.view(-1), BLOCK)
-    ]
-    return math.sqrt(math.fsum(block * block for block in known))
+    return together([*known, *(norm for of_rows in rows for norm in block_norms(of_rows))])

@@ -11,13 +11,14 @@ from distbp.comm.base import Communicator, Name
 from distbp.data.evaluation import Block, blocks, evaluation
 from distbp.data.part import State
 from distbp.data.split import Split
+from distbp.precision import FP32, Precision
 from distbp.reduction.reducer import exact_rows
 from distbp.workloads.base import Workload
 
 
 @torch.no_grad()
 def evaluate(
-    workload: Workload, split: Split, comm: Communicator, *, batch_size: int, step: int
+    workload: Workload, split: Split, comm: Communicator, *, batch_size: int, step: int, precision: Precision = FP32
 ) -> dict[str, float] | None:
     """The mean loss and the metrics of a split, over all workers: each worker takes some of its blocks.
 
@@ -30,7 +31,7 @@ def evaluate(
         for block in evaluation(split, batch_size=batch_size, rank=comm.rank, size=comm.size, device=comm.device):
             if comm.board.asked:
                 break
-            measured, state = measure(workload, block, state)
+            measured, state = measure(workload, block, state, precision)
             mine.append(measured)
     first = next(iter(mine), None)
     told = comm.gather_json([comm.board.asked, [list(first.sums), first.scores.shape[1]] if first else None], name=name)
@@ -59,16 +60,17 @@ class Measured(NamedTuple):
     scores: Tensor
 
 
-def measure(workload: Workload, block: Block, state: State) -> tuple[Measured, State]:
+def measure(workload: Workload, block: Block, state: State, precision: Precision) -> tuple[Measured, State]:
     """One block: the loss, the metrics, the count by which they are divided, and the scores, if there are any.
 
     ``state`` is what the block before has left; what this one leaves is returned.
     """
     state = workload.begin(len(block.inputs[0])) if block.begins else state
-    output = workload.module(*block.inputs, *state)
-    if state:
-        output, state = output
-    loss_sum, count = workload.loss(output, block.target)
+    with precision.autocast(block.inputs[0].device):
+        output = precision.widened(workload.module(*block.inputs, *state))
+        if state:
+            output, state = output
+        loss_sum, count = workload.loss(output, block.target)
     sums = {"loss": loss_sum, "count": count, **workload.metrics(output, block.target)}
     wide = {key: torch.as_tensor(value, dtype=torch.float64, device=loss_sum.device) for key, value in sums.items()}
     scores = workload.scores(output, block.target) if workload.scores else loss_sum.new_empty(0, 0)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from distbp.training.shaped import Shaped, restore_shaped, shaped_by_name
 from distbp.training.weights import Weights
 
 AVERAGE = "average"
@@ -18,6 +19,8 @@ AVERAGE = "average"
 
 def by_name(optimizer: Optimizer, weights: Weights, *, step: int) -> dict[str, Tensor]:
     """The state's tensors; they hold until the next step. Collective."""
+    if isinstance(optimizer, Shaped):
+        return shaped_by_name(optimizer, weights.views)
     state: dict[str, Tensor] = {}
     for kind in kinds(optimizer, weights):
         values = [optimizer.state[share][kind] for share in weights.shares]
@@ -34,6 +37,9 @@ def named(kind: str, values: Sequence[Tensor], weights: Weights, *, step: int) -
 
 def restore(state: Mapping[str, Tensor], optimizer: Optimizer, weights: Weights) -> None:
     """Put a state from ``by_name`` into the optimizer of these weights; what else there is, is another's."""
+    if isinstance(optimizer, Shaped):
+        restore_shaped(state, optimizer, weights.views)
+        return
     for kind in dict.fromkeys(key.partition("/")[0] for key in state if not key.startswith(f"{AVERAGE}/")):
         shared = state.get(f"{kind}/")
         values = gathered(state, kind, weights) if shared is None else [shared] * len(weights.shares)

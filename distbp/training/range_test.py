@@ -14,7 +14,7 @@ MARGIN = 10.0  # by which the proposal lies below the rate of the least loss
 
 def rising(lowest: float, highest: float, epochs: float) -> Schedule:
     """The factor of ``highest``: ``(lowest / highest)^(1 - t / epochs)``, from ``lowest`` to ``highest``."""
-    return lambda seen, _total: (lowest / highest) ** (1 - min(seen / epochs, 1.0))
+    return Schedule(lambda seen, _total: (lowest / highest) ** (1 - min(seen / epochs, 1.0)))
 
 
 @dataclass
@@ -36,6 +36,9 @@ class Curve(Record):
     def skipped(self, _step: int, _cause: str) -> None:
         """The rate was too high for numbers."""
         self.over = True
+
+    def rescaled(self, _step: int, _cause: str) -> None:
+        """Nothing: the scale of the loss is being found."""
 
     def evaluation(self, _step: int, _metrics: Mapping[str, float]) -> None:
         """Nothing: a range test evaluates nothing."""

@@ -5,15 +5,38 @@ told to, and ``t`` and ``T`` are the epochs seen and to be seen after it.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from distbp.bounds import Fraction, NonNegative, Positive
 
-Schedule = Callable[[float, float], float]
-"""``schedule(epochs seen, epochs in all)``: the factor of the learning rate, in [0, 1].
+Curve = Callable[[float, float], float]
+"""A factor of (epochs seen, epochs in all)."""
 
-Epochs are counted in samples, as fractions; what a step has seen is counted to the middle of its batch.
-"""
+
+class Schedule:
+    """``schedule(epochs seen, epochs in all)``: the factor of the learning rate, in [0, 1].
+
+    Epochs are counted in samples, as fractions; what a step has seen is counted to the middle of its batch. One that
+    follows a ``curve`` has no state; another may follow what evaluations show.
+    """
+
+    def __init__(self, curve: Curve) -> None:
+        self._curve = curve
+
+    def __call__(self, seen: float, total: float) -> float:
+        """The factor."""
+        return self._curve(seen, total)
+
+    def take(self, metrics: Mapping[str, float]) -> None:
+        """An evaluation is done: nothing to a curve."""
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds of it."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a ``state``."""
 
 
 def constant(*, warmup_epochs: NonNegative = 0.0) -> Schedule:
@@ -57,16 +80,16 @@ def one_cycle(
     return after_warmup(warmup_epochs, factor)
 
 
-def after_warmup(epochs: float, schedule: Schedule) -> Schedule:
-    """``t / epochs`` for the first ``epochs``, then ``schedule`` of what is left."""
+def after_warmup(epochs: float, curve: Curve) -> Schedule:
+    """``t / epochs`` for the first ``epochs``, then ``curve`` of what is left."""
 
     def factor(seen: float, total: float) -> float:
         if seen < epochs:
             return seen / epochs
         rest = max(total - epochs, 1e-12)
-        return schedule(min(seen - epochs, rest), rest)
+        return curve(min(seen - epochs, rest), rest)
 
-    return factor
+    return Schedule(factor)
 
 
 def eased(begin: float, end: float, progress: float) -> float:

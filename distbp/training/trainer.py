@@ -1,11 +1,11 @@
 """The training loop: batches in, steps, evaluations and checkpoints out."""
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import NoReturn
 
 from torch.optim import Optimizer
 
@@ -18,37 +18,23 @@ from distbp.record import Record, Silence
 from distbp.training.average import Average
 from distbp.training.best import Best
 from distbp.training.checkpoint import Checkpoint, fill_module
-from distbp.training.clip import Clip
 from distbp.training.data_parallel import DataParallel
 from distbp.training.evaluation import evaluate
-from distbp.training.flat_state import by_name, restore
+from distbp.training.looks import Looks
+from distbp.training.loss_scale import LossScale
 from distbp.training.optimizers import update as apply
+from distbp.training.patience import Patience
+from distbp.training.plan import Plan
+from distbp.training.progress import Progress
 from distbp.training.schedules import Schedule
 from distbp.training.shelf import discard_after
+from distbp.training.snapshot import put_back, taken
 from distbp.training.totals import Totals
 from distbp.training.touched_rows import touching
 from distbp.training.writer import Writer
 from distbp.workloads.base import Workload
 
 MOST_SKIPPED = 10  # steps one after the other whose gradients are not numbers: more will not be better
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How far to train, and what to do on the way."""
-
-    epochs: int
-    steps: int | None  # stops earlier
-    lr: float
-    batch_size: int
-    evaluate_every: int | Literal["never"]  # epochs
-    checkpoint_every: int | None  # steps
-    keep: int
-    config: dict[str, Any] = field(default_factory=dict)  # what was asked for, as a checkpoint tells it
-    clip: Clip = field(default_factory=Clip)
-    best: str | None = None  # the rule by which one more checkpoint is kept
-    average: float | None = None  # decay of the average of the weights
-    nonfinite: Literal["stop", "skip"] = "stop"  # a step whose gradients are not numbers
 
 
 class Trainer:
@@ -75,12 +61,14 @@ class Trainer:
         self.split = split
         self.run_dir = run_dir
         self.clock = parallel.clock
+        self.scale = LossScale(parallel.engine, examples=plan.batch_size)
         self.average = Average(plan.average, parallel.weights)
+        self.looks = Looks(parallel, plan.looks_every)
         self.steps = min(plan.epochs * loader.steps_per_epoch, plan.steps or plan.epochs * loader.steps_per_epoch)
         self.writer = Writer(run_dir / "checkpoints", keep=plan.keep)
-        self.best = Best(plan.best)
+        self.progress = Progress(Best(plan.best), Patience(plan.patience, plan.patience_of), schedule)
         self.position = 0  # steps done
-        self._saved = -1
+        self._saved = self._evaluated = -1  # and those at which that was done last
         self._skipped = 0  # steps, one after the other
         self.record: Record = Silence()
         self.metrics: dict[str, float] = {}
@@ -100,12 +88,13 @@ class Trainer:
             self.save()  # it goes on from a checkpoint, which may be elsewhere
             if self.position % self.loader.steps_per_epoch == 0:
                 self.end_epoch()
-        while self.position < self.steps:
+        while self.position < self.steps and not self.progress.patience.over:
             for batch in self.batches(self.position // self.loader.steps_per_epoch):
                 self.step(batch)
             self.end_epoch()
         self.save()
-        self.evaluate()
+        if self._evaluated != self.position:
+            self.evaluate()
         self.writer.wait()
 
     def step(self, batch: Batch) -> None:
@@ -114,7 +103,7 @@ class Trainer:
         if totals.finite:
             self.update(batch, totals)
         else:
-            self.skip(batch)
+            self.skip(batch, totals)
         self.writer.look()
         if self.plan.checkpoint_every and self.position % self.plan.checkpoint_every == 0:
             self.save()
@@ -126,29 +115,39 @@ class Trainer:
         begin, end = self.epochs_after(self.position), self.epochs_after(self.position + 1)
         lr = self.plan.lr * self.schedule((begin + end) / 2, self.plan.epochs)
         self.clock.at(batch.step, "update")
+        self.looks.before(totals.loss, step=batch.step)
         rows = [rows.values for rows in self.parallel.row_gradients.values()]
-        divisor, norm = self.plan.clip.bound(self.parallel.weights, rows, count=totals.count, step=batch.step)
+        count = totals.count * self.parallel.engine.scale
+        divisor, norm = self.plan.clip.bound(self.parallel.weights, rows, count=count, step=batch.step)
         with touching(self.parallel.touched_rows, self.parallel.row_gradients, self.optimizer):
             apply(self.optimizer, lr=lr, count=divisor)
+        self.looks.after(count, self.record, step=batch.step)
         self.average.move()
         self.parallel.weights.spread(step=batch.step)
         self.position = batch.step + 1
         self.clock.at(self.position, "data")
-        figures = {"loss": totals.loss, "lr": lr, "compression_error": totals.compression_error, "gradient_norm": norm}
+        figures = {"loss": totals.loss, "lr": lr, "compression_error": totals.compression_error}
+        figures |= {} if norm is None else {"gradient_norm": norm}
         self.record.step(batch, figures, self.clock.take())
+        self.scale.grow()
         self._skipped = 0
 
-    def skip(self, batch: Batch) -> None:
-        """Leave all as it was before a step whose numbers are none; JobError if that is not wanted, or goes on."""
-        error = self.parallel.blame(batch.parts, batch.present, step=batch.step)
+    def skip(self, batch: Batch, totals: Totals) -> None:
+        """Leave all as it was before a step whose numbers are none; JobError if that is not wanted, or goes on.
+
+        Nobody is to blame where the gradients alone are none, and a smaller loss scale may help.
+        """
+        rescaled = math.isfinite(totals.loss_sum) and self.scale.back_off()
+        error = None if rescaled else self.parallel.blame(batch.parts, batch.present, step=batch.step)
         self.parallel.carried.stay()
-        self._skipped += 1
-        if self.plan.nonfinite == "stop" or self._skipped > MOST_SKIPPED:
+        self._skipped += not rescaled
+        if error and (self.plan.nonfinite == "stop" or self._skipped > MOST_SKIPPED):
             raise error
         self.position = batch.step + 1
         self.clock.at(self.position, "data")
         self.clock.take()
-        self.record.skipped(self.position, str(error))
+        tell = self.record.skipped if error else self.record.rescaled
+        tell(self.position, str(error or self.scale))
 
     def stop(self) -> NoReturn:
         """Save, and leave the rest to a run that goes on from there. No worker leaves before that is done."""
@@ -178,14 +177,13 @@ class Trainer:
         """The metrics of the split, recorded."""
         self.clock.at(self.position, "evaluate")
         with self.average.shown(step=self.position):
-            metrics = evaluate(
-                self.workload, self.split, self.parallel.comm, batch_size=self.plan.batch_size, step=self.position
-            )
+            on, size, precision = self.parallel.comm, self.plan.batch_size, self.parallel.engine.precision
+            metrics = evaluate(self.workload, self.split, on, batch_size=size, step=self.position, precision=precision)
         if metrics is None:
             self.stop()
-        self.metrics = metrics
+        self.metrics, self._evaluated = metrics, self.position
         self.record.evaluation(self.position, self.metrics)
-        if self.best.take(metrics, step=self.position):
+        if self.progress.take(metrics, step=self.position):
             self.save()
 
     def save(self) -> None:
@@ -195,22 +193,10 @@ class Trainer:
         if self._saved != self.position:
             self._saved = self.position
             begin = time.perf_counter()
-            checkpoint = self.checkpoint()
+            checkpoint = taken(self)
             if self.parallel.comm.rank == 0:
                 self.writer.write(checkpoint, before=self.record.commit, since=begin)
         self.clock.at(self.position, "data")
-
-    def checkpoint(self) -> Checkpoint:
-        """The run as it stands, whole on rank 0, until the next step. Collective."""
-        epoch, batch = divmod(self.position, self.loader.steps_per_epoch)
-        reduction, carried = self.parallel.reducer.order.state(), self.parallel.carried.gathered(self.position)
-        state = by_name(self.optimizer, self.parallel.weights, step=self.position)
-        state |= self.average.by_name(step=self.position)
-        for rows in self.parallel.touched_rows:
-            state |= rows.by_name(self.optimizer)
-        model = self.workload.module.state_dict()
-        best, plan = self.best.state(), self.plan.config
-        return Checkpoint(self.position, epoch, batch, plan, model, state, reduction, carried, best)
 
     def resume(self, checkpoint: Checkpoint, path: Path) -> None:
         """Go on from the checkpoint of ``path``, on whatever number of workers. RequestError if it does not fit.
@@ -219,29 +205,15 @@ class Trainer:
         """
         fill_module(self.workload.module, checkpoint)
         try:
-            self._restore(checkpoint)
+            put_back(checkpoint, self)
         except (KeyError, RuntimeError) as error:
             what = f"its optimizer's state does not fit the module ({' '.join(str(error).split())})"
             raise RequestError("resume", path, what) from error
-        self.best.restore(checkpoint.best)
         own = path.parent.resolve() == self.writer.folder.resolve()
         if self.parallel.comm.rank == 0:
             discard_after(checkpoint.step if own else -1, self.writer.folder)
         self.position = checkpoint.step
         self._saved = checkpoint.step if own else -1
-
-    def _restore(self, checkpoint: Checkpoint) -> None:
-        """The state of the optimizer, and what the sums remember, where the request asks for the same ones."""
-        if checkpoint.config["optimizer"].get("_target_") == self.plan.config["optimizer"]["_target_"]:
-            restore(checkpoint.optimizer, self.optimizer, self.parallel.weights)
-            for rows in self.parallel.touched_rows:
-                rows.restore(checkpoint.optimizer, self.optimizer)
-        self.average.restore(checkpoint.optimizer)
-        alike = {key for key, value in self.plan.config.items() if checkpoint.config.get(key) == value}
-        if {"reduction", "shards"} <= alike:
-            self.parallel.reducer.order.restore(checkpoint.reduction)
-        if {"workload", "batch_size", "seed"} <= alike:
-            self.parallel.carried.restore(checkpoint.carried, self.loader.cut)
 
     def epochs_after(self, steps: int) -> float:
         """The epochs that so many steps make, in samples: the last batch of an epoch counts what it holds."""

@@ -2,11 +2,13 @@
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 
+import torch
 from torch import Tensor
 
 from distbp.comm.base import Communicator, Name
 from distbp.comm.window import Window
 from distbp.reduction.layout import Layout, adopt, carve
+from distbp.reduction.reducer import exact_rows
 from distbp.reduction.share import calls
 
 
@@ -19,6 +21,8 @@ class Weights:
     The rules are element-wise, so the bits are the same.
 
     ``gradients`` are the flat buffers that hold at least the sums of this worker's shares when it updates them.
+    ``views`` are the parameters that have elements, in their shapes, by name, for a rule that is not element-wise: each
+    with its gradient, which is whole where the update is not divided.
     """
 
     def __init__(
@@ -40,6 +44,12 @@ class Weights:
         self.gradients = self.own(gradients)
         for share, gradient in zip(self.shares, self.gradients, strict=True):
             share.grad = gradient
+        self.views = {
+            name: _with(view, layout.views(of_all)[name])
+            for layout, flat, of_all in zip(self.layouts, mine, gradients, strict=True)
+            for name, view in layout.views(flat).items()
+            if view.numel()
+        }
         others = [place for place in range(len(twins)) if place != window.place]
         copies = [pair for p in others for pair in zip(self._of(p, mine), self._of(p, twins[p]), strict=True)]
         self._copies = [call for pair in copies for call in calls([], [pair])]
@@ -52,6 +62,24 @@ class Weights:
     def by_group(self) -> Iterator[tuple[Hashable, Tensor]]:
         """Each of the shares with the group of its layout."""
         return zip((layout.group for layout in self.layouts for _ in layout.buckets), self.shares, strict=True)
+
+    def views_by_group(self) -> Iterator[tuple[Hashable, Tensor]]:
+        """Each of the views with the group of its layout."""
+        return (
+            (layout.group, self.views[span.name])
+            for layout in self.layouts
+            for span in layout.spans
+            if span.name in self.views
+        )
+
+    @property
+    def extents(self) -> Iterator[tuple[Layout, tuple[int, int], int, int]]:
+        """Of each of the shares: its layout, its bucket there, and where it begins and ends within the bucket."""
+        place, workers = self._window.place, len(self._window.blocks)
+        for layout in self.layouts:
+            for start, stop in layout.buckets:
+                length = (stop - start) // workers
+                yield layout, (start, stop), place * length, (place + 1) * length
 
     def own(self, buffers: Sequence[Tensor]) -> list[Tensor]:
         """This worker's shares of some flat buffers, one for each layout, as views."""
@@ -90,6 +118,14 @@ class Weights:
             found.append(told[node].view(-1))
         return found
 
+    def complete(self, values: Tensor, *, phase: str, step: int) -> Tensor:
+        """Of ``values`` each worker has what its shares came to, and 0 elsewhere: all of them. Collective."""
+        if not self.divided:
+            return values
+        # Workers at the same place of several nodes have the same shares, of which one tells.
+        mine = values if self._window.across.rank == 0 else torch.zeros_like(values)
+        return exact_rows(mine.to(self._comm.device), self._comm, name=Name(step, phase))
+
     def _of(self, place: int, buffers: Sequence[Tensor]) -> list[Tensor]:
         workers = len(self._window.blocks)
         return [
@@ -97,3 +133,8 @@ class Weights:
             for layout, flat in zip(self.layouts, buffers, strict=True)
             for start, stop in layout.buckets
         ]
+
+
+def _with(view: Tensor, gradient: Tensor) -> Tensor:
+    view.grad = gradient
+    return view

@@ -17,6 +17,7 @@ from distbp.workloads.base import Workload
 from distbp.workloads.convolution import lenet
 from distbp.workloads.perceptron import perceptron
 from distbp.workloads.pictures import Pictures, Scale, accuracy, cross_entropy
+from distbp.workloads.soft_labels import Alpha, softened
 
 SCALE = Scale(0.1307, 0.3081)  # of MNIST
 
@@ -32,6 +33,8 @@ def digits_mlp(
     scale: Fraction,
     shear: NonNegative,
     shift: NonNegative,
+    label_smoothing: Fraction = 0.0,
+    mixup: Alpha = 0.0,
     path: str | None,
     cache: str,
     seed: int,
@@ -42,7 +45,8 @@ def digits_mlp(
     ``shift`` in pixels; all 0: not at all). ``seed`` is of the weights.
     """
     module = perceptron([PIXELS, *hidden, CLASSES], dropout=dropout, seed=seed)
-    return workload(module, splits(path, cache), Affine(rotation, scale, shear, shift))
+    made = workload(module, splits(path, cache), Affine(rotation, scale, shear, shift))
+    return softened(made, label_smoothing=label_smoothing, mixup=mixup)
 
 
 def digits_cnn(
@@ -54,13 +58,16 @@ def digits_cnn(
     scale: Fraction,
     shear: NonNegative,
     shift: NonNegative,
+    label_smoothing: Fraction = 0.0,
+    mixup: Alpha = 0.0,
     path: str | None,
     cache: str,
     seed: int,
 ) -> Workload:
     """LeNet with ``channels`` for each of its convolutions on the same digits, with the same splits and distortion."""
     module = lenet(SIDE, channels, hidden, CLASSES, dropout=dropout, seed=seed)
-    return workload(module, splits(path, cache), Affine(rotation, scale, shear, shift))
+    made = workload(module, splits(path, cache), Affine(rotation, scale, shear, shift))
+    return softened(made, label_smoothing=label_smoothing, mixup=mixup)
 
 
 def workload(module: nn.Module, digits: tuple[Digits, Digits], affine: Affine) -> Workload:

@@ -16,6 +16,7 @@ from distbp.workloads.convolution import normalized
 from distbp.workloads.crop import FlippedCrop
 from distbp.workloads.digits import chosen
 from distbp.workloads.pictures import Pictures, Scale, accuracy, cross_entropy
+from distbp.workloads.soft_labels import Alpha, softened
 
 SCALE = Scale(0.2860, 0.3530)  # of Fashion-MNIST
 MIN_PART = 2  # batch norm has no variance of one
@@ -28,6 +29,8 @@ def fashion_cnn(
     dropout: Fraction,
     padding: NonNegativeInt,
     held_out: bool,
+    label_smoothing: Fraction = 0.0,
+    mixup: Alpha = 0.0,
     path: str | None,
     cache: str,
     seed: int,
@@ -42,7 +45,7 @@ def fashion_cnn(
     if held_out:
         kept, validation = stratified(training.labels)
         splits_by_name = {"train": chosen(training, kept), "validation": chosen(training, validation), "test": test}
-    return Workload(
+    made = Workload(
         module=normalized(SIDE, channels, hidden, CLASSES, dropout=dropout, seed=seed),
         loss=cross_entropy,
         metrics=accuracy,
@@ -50,6 +53,7 @@ def fashion_cnn(
         splits={name: Pictures(pictures, SCALE) for name, pictures in splits_by_name.items()},
         min_part=MIN_PART,
     )
+    return softened(made, label_smoothing=label_smoothing, mixup=mixup)
 
 
 def splits(path: str | None, cache: str) -> tuple[Digits, Digits]:

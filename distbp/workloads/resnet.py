@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from distbp.bounds import NonNegativeInt, Positive, PositiveInt
+from distbp.bounds import Fraction, NonNegativeInt, Positive, PositiveInt
 from distbp.data.class_folders import ClassFolder, read_class_folders
 from distbp.data.fashion_folder import fashion_folder
 from distbp.data.picture import require_pillow
@@ -18,6 +18,7 @@ from distbp.workloads.photographs import Photographs
 from distbp.workloads.pictures import Augmentation, cross_entropy, top_five
 from distbp.workloads.residual import LARGE
 from distbp.workloads.residual import resnet as net
+from distbp.workloads.soft_labels import Alpha, softened
 
 LEAST_SIDE = {"small": 4, "large": 32}  # pixels of a net's pictures: one is left of them in the end
 MIN_PART = 2  # batch norm has no variance of one
@@ -34,6 +35,8 @@ def resnet(
     deviation: Deviations,
     padding: NonNegativeInt | None,
     readers: PositiveInt,
+    label_smoothing: Fraction = 0.0,
+    mixup: Alpha = 0.0,
     path: str | None,
     cache: str,
     seed: int,
@@ -59,7 +62,7 @@ def resnet(
             folder, threads, side=side, mean=mean, deviation=deviation, look=look, augmentation=augmentation
         )
 
-    return Workload(
+    made = Workload(
         module=net(depth, channels=len(mean), classes=len(folders["train"].classes), seed=seed),
         loss=cross_entropy,
         metrics=top_five,
@@ -67,3 +70,4 @@ def resnet(
         splits={name: split(folder, seen) for name, folder in folders.items()},
         min_part=MIN_PART,
     )
+    return softened(made, label_smoothing=label_smoothing, mixup=mixup)

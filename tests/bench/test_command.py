@@ -9,10 +9,10 @@ from statistics import geometric_mean
 
 import pytest
 
-from tests.cli.conftest import Distbp, Launched, distbp, launched
+from tests.cli.conftest import Distbp, Launched, distbp, here, launched
 from tests.launch.start import BIN, Run
 
-__all__ = ["distbp", "launched"]  # fixtures
+__all__ = ["distbp", "here", "launched"]  # fixtures
 
 ROW = {"model", "threads", "manual_ms", "autograd_ms", "compile_ms", "ratio", "memory_ratio"}
 QUICK = ["bench.models=[mlp_small]", "bench.rounds=2", "bench.compile=false", "threads=1"]
@@ -86,28 +86,29 @@ def test_tables_of_two_workers(tmp_path: Path) -> None:
 
 RACED = ["ours", "ddp", "mpi4py", "threads", "alone", "library", "sharded", "late"]
 RATIOS = ["ddp_ratio", "bound", "mpi4py_ratio", "threads_ratio", "ordered_ratio", "sharded_ratio", "overlap_ratio"]
-RACE = ["bench", "race", "bench.models=[mlp_small,neumf]", "bench.rounds=2"]
+RACE = ["-m", "distbp", "bench", "race", "bench.rounds=2"]
 
 
 @pytest.mark.parametrize(
-    ("start", "missing"),
+    ("start", "models", "missing"),
     [
-        ([sys.executable, "-m", "distbp", *RACE, "workers=2"], ()),
+        ([sys.executable, *RACE, "workers=2"], ["mlp_small", "neumf"], ()),
         pytest.param(
-            [str(BIN / "mpirun"), "--oversubscribe", "-n", "2", sys.executable, "-m", "distbp", *RACE],
+            [str(BIN / "mpirun"), "--oversubscribe", "-n", "2", sys.executable, *RACE],
+            ["mlp_small", "neumf"],
             ("ddp_torchrun",),
             marks=pytest.mark.long,
         ),
-        ([str(BIN / "torchrun"), "--nproc-per-node", "2", "-m", "distbp", *RACE], ("mpi4py", "ddp_torchrun")),
+        ([str(BIN / "torchrun"), "--nproc-per-node", "2", *RACE], ["mlp_small"], ("mpi4py", "ddp_torchrun")),
     ],
     ids=["workers", "mpirun", "torchrun"],
 )
-def test_a_race_of_two_workers(tmp_path: Path, start: list[str], missing: tuple[str, ...]) -> None:
+def test_a_race_of_two_workers(tmp_path: Path, start: list[str], models: list[str], missing: tuple[str, ...]) -> None:
     figures = tmp_path / "figures.json"
-    done = Run([*start, f"output={figures}"])
-    assert done.wait(timeout=100.0) == 0, done.stderr
-    head, first, second, total, *_ = done.stdout.splitlines()
-    assert [text.split()[0] for text in (head, first, second, total)] == ["model", "mlp_small", "neumf", "geomean"]
+    done = Run([*start, f"bench.models=[{','.join(models)}]", f"output={figures}"])
+    assert done.wait() == 0, done.stderr
+    named = [text.split()[0] for text in done.stdout.splitlines()]
+    assert named[: len(models) + 2] == ["model", *models, "geomean"]
     found = json.loads(figures.read_text())
     assert found["environment"]["workers"] == 2
     assert found["environment"]["threads"] == 1
@@ -171,8 +172,10 @@ def test_is_refused_in_one_line(  # noqa: PLR0917 - pytest gives its arguments b
 @pytest.mark.parametrize(
     ("word", "begins"), [("device=cuda", "device=cuda: "), ("output=no/such/folder", "output=no/such/folder: ")]
 )
-def test_is_refused_before_anything_is_measured(tmp_path: Path, word: str, begins: str) -> None:
-    done = run(tmp_path, "bench", "engines", *QUICK, word)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.count("\n") == 1, done.stderr
-    assert done.stderr.startswith(f"distbp: error: {begins}")
+def test_is_refused_before_anything_is_measured(
+    here: Distbp, monkeypatch: pytest.MonkeyPatch, word: str, begins: str
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    answer = here("bench", "engines", *QUICK, word)
+    assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1), answer
+    assert answer.err.startswith(f"distbp: error: {begins}")

@@ -38,6 +38,12 @@ def test_torch_compile_is_compared_with_autograd() -> None:
     assert (row["compile_ms"], row["compile_ratio"], row["compile_spread_ms"]) == (1.0, 3.0, 0.0)
 
 
+def test_fp32_is_compared_with_the_manual_engine() -> None:
+    row = make_row("cnn", 1, {**TIMES, "fp32": [3.0, 4.0, 4.0]}, PEAKS)
+    assert (row["fp32_ms"], row["fp32_ratio"]) == (4.0, 2.0)
+    assert summarise([row])["geomean_fp32_ratio"] == pytest.approx(2.0)
+
+
 def test_the_summary() -> None:
     rows = [make_row("a", 1, {"manual": [1.0] * 3, "autograd": [fast] * 3}, PEAKS) for fast in (1.0, 4.0)]
     rows[1] |= {"memory_ratio": 2.0, "compile_ratio": 1.25}
@@ -45,6 +51,7 @@ def test_the_summary() -> None:
         "geomean_ratio": pytest.approx(2.0),
         "geomean_memory_ratio": pytest.approx(1.0),
         "geomean_compile_ratio": pytest.approx(1.25),
+        "geomean_fp32_ratio": None,
     }
     assert summarise(rows[:1])["geomean_compile_ratio"] is None
 
@@ -56,7 +63,7 @@ def test_the_table_keeps_its_columns() -> None:
     total = closing(summarise(rows)).splitlines()[0]
     assert len({len(text) for text in (*table, total)}) == 1
     assert "2.000 (1.500)" in table[0]
-    assert table[0].split()[-3:] == ["1.50", "-", "0.50"]
+    assert table[0].split()[-4:] == ["1.50", "-", "0.50", "-"]
 
 
 def test_every_contender_runs_as_often_and_begins_as_often() -> None:

@@ -75,7 +75,7 @@ def losses_at_a_larger_rate(comm: Communicator, model: str, batch: int) -> dict[
         contenders.LR = parallel.LR = before  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("model", ["mlp_small", "lstm_lm", "gpt_small", "neumf"])
+@pytest.mark.parametrize("model", ["mlp_small", "lstm_lm", pytest.param("gpt_small", marks=pytest.mark.long), "neumf"])
 def test_they_go_the_way_of_one_process(pool: Pool, model: str) -> None:
     """The loss on the global batch changes alike, step by step, at a rate at which a wrong sum shows."""
     for found in pool.run("mpi", 2, losses_at_a_larger_rate, model, 4):

@@ -13,9 +13,9 @@ from distbp.comm.local import LocalCommunicator
 from distbp.errors import JobError
 from distbp.maps.linear import Linear
 from distbp.schema import Request
-from tests.cli.conftest import Distbp, Launched, distbp, launched
+from tests.cli.conftest import Distbp, Launched, distbp, here, launched
 
-__all__ = ["distbp", "launched"]  # fixtures
+__all__ = ["distbp", "here", "launched"]  # fixtures
 
 
 def run(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
@@ -42,6 +42,14 @@ def test_two_workers_hold_every_law(tmp_path: Path) -> None:
     assert {line.split()[0] for line in worst[1:]} == LAWS.keys() - {"runs", "turn", "buffer"}
 
 
+def test_a_program_that_casts_is_held_to_autocast(tmp_path: Path) -> None:
+    done = run(tmp_path, "check", "precision=bf16", "batch_size=8", "output=laws.txt")
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    text = (tmp_path / "laws.txt").read_text()
+    (rounding,) = (line.split() for line in text.splitlines() if line.startswith("rounding "))
+    assert 1e-3 < float(rounding[1]) < float(rounding[2])
+
+
 def test_the_first_bad_layer_is_named(
     request_: Request, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -66,8 +74,7 @@ def test_workers_that_sum_something_else_are_seen(request_: Request, monkeypatch
         checking.checked(request_, LocalCommunicator())
 
 
-def test_autograd_is_what_it_compares_with(tmp_path: Path) -> None:
-    done = run(tmp_path, "check", "engine=autograd")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("distbp: error: engine=autograd: manual is allowed")
-    assert done.stderr.count("\n") == 1
+def test_autograd_is_what_it_compares_with(here: Distbp) -> None:
+    answer = here("check", "engine=autograd")
+    assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1), answer
+    assert answer.err.startswith("distbp: error: engine=autograd: manual is allowed")

@@ -55,10 +55,8 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> Launched:
 
 
 @pytest.fixture
-def distbp(
-    launched: Launched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Distbp:
-    """``distbp(*argv)`` in an empty folder."""
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Distbp:
+    """``here(*argv)`` in an empty folder, with the job, if it comes to one, in this process."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(logging.getLogger(), "handlers", [])  # --info adds one, for the screen of the moment
 
@@ -68,3 +66,9 @@ def distbp(
         return Answer(code, captured.out, captured.err)
 
     return call
+
+
+@pytest.fixture
+def distbp(launched: Launched, here: Distbp) -> Distbp:
+    """``distbp(*argv)`` in an empty folder, up to the launcher."""
+    return here

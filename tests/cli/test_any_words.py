@@ -48,7 +48,7 @@ words = overrides | st.text(string.ascii_letters + string.digits + SIGNS, max_si
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(argv=st.lists(words, min_size=1, max_size=3))
 def test_is_answered(launched: Launched, capsys: pytest.CaptureFixture[str], argv: list[str]) -> None:

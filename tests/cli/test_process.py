@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from distbp import cli
+from tests.launch.start import crowd
 
 SECONDS = 5.0  # within which a wrong request is answered, on a machine that is not busy with something else
 AS_ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
@@ -31,15 +32,10 @@ def answer(
         env={**os.environ, **(environment or {})},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=100,
         check=False,
     )
     return done.returncode, done.stdout, done.stderr, time.monotonic() - begun
-
-
-def crowd() -> float:
-    """How many times longer everything takes here just now: processes that want to run, for each core."""
-    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 @pytest.fixture
@@ -70,23 +66,25 @@ WRONG: list[tuple[str, Mapping[str, str], str, str]] = [
     ("optimizer.lr=-1", {}, "optimizer.lr=-1", "greater than 0"),
     ("trian", {}, "verb=trian", "nearest: train"),
     ("optimizer._target_=torch.load", {}, "optimizer._target_=torch.load", "YAML files only"),
-    ("run_dir=held", {}, "run_dir=held", "holds no run"),
-    ("run_dir=text.csv/run", {}, "run_dir=text.csv/run", "can be written"),
-    ("run_dir=/proc/distbp", {}, "run_dir=/proc/distbp", "can be written"),
-    ("data.path=nowhere.csv", {}, "data.path=nowhere.csv", "no such file"),
-    ("data.path=held", {}, "data.path=held", ""),
-    ("data.path=nothing.csv", {}, "data.path=nothing.csv", ""),
-    ("data.path=text.csv", {}, "data.path=text.csv", ""),
-    ("data.path=picture.csv", {}, "data.path=picture.csv", ""),
-    ("data.path=cut.csv.gz", {}, "data.path=cut.csv.gz", ""),
     ("data.path=label.csv", {}, "data.path=label.csv", "label 12"),
-    ("data.path=narrow.csv", {}, "data.path=narrow.csv", ""),
-    ("evaluate.split=tset", {}, "evaluate.split=tset", "nearest: test"),
-    ("resume=held", {}, "resume=held", "checkpoint"),
     ("evaluate resume=nowhere", {}, "resume=nowhere", "checkpoint"),
     ("device=cuda", {"CUDA_VISIBLE_DEVICES": ""}, "device=cuda", "cpu"),
     ("comm=mpi", NO_MPI, "comm=mpi", "libmpi"),
     ("seed=1", MIXED, "launcher=mpirun with torchrun", "one of them"),
+]
+FOUND_BY_THE_JOB = [
+    ("run_dir=held", "holds no run"),
+    ("run_dir=text.csv/run", "can be written"),
+    ("run_dir=/proc/distbp", "can be written"),
+    ("data.path=nowhere.csv", "no such file"),
+    ("data.path=held", ""),
+    ("data.path=nothing.csv", ""),
+    ("data.path=text.csv", ""),
+    ("data.path=picture.csv", ""),
+    ("data.path=cut.csv.gz", ""),
+    ("data.path=narrow.csv", ""),
+    ("evaluate.split=tset", "nearest: test"),
+    ("resume=held", "checkpoint"),
 ]
 
 
@@ -101,6 +99,23 @@ def test_is_refused_soon_in_one_line(
     assert fragment in err
     assert not out
     assert seconds < SECONDS * crowd()
+    assert not (folder / "runs").exists()
+
+
+@pytest.mark.parametrize(("word", "fragment"), FOUND_BY_THE_JOB, ids=[word for word, _ in FOUND_BY_THE_JOB])
+def test_what_the_job_finds_is_refused_as_soon(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], word: str, fragment: str
+) -> None:
+    """In this process: what a process of its own takes to start is measured above."""
+    monkeypatch.chdir(folder)
+    begun = time.monotonic()
+    assert cli.main([word, "comm=local"]) == 2
+    assert time.monotonic() - begun < SECONDS * crowd()
+    out, err = capfd.readouterr()
+    assert err.count("\n") == 1, err
+    assert err.startswith(f"distbp: error: {word}"), err
+    assert fragment in err
+    assert not out
     assert not (folder / "runs").exists()
 
 
@@ -140,7 +155,7 @@ def test_many_ranks_refuse_with_one_voice(tmp_path: Path, launcher: str, word: s
         env={**os.environ, **AS_ROOT},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=100,
         check=False,
     )
     ours = [line for line in (done.stderr + done.stdout).splitlines() if line.startswith("distbp: ")]
@@ -159,7 +174,7 @@ def test_help_may_be_cut_short(tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=100,
         check=False,
     )
     assert done.stdout == "distbp VERB key=value ...\n"

@@ -7,7 +7,7 @@ import pytest
 from tests.cli.conftest import Distbp, Launched
 
 COUNT = "a whole number from 1 to 2147483647"
-OPTIMIZERS = "one of adagrad, adam, adamw, rmsprop, sgd is allowed"
+OPTIMIZERS = "one of adafactor, adagrad, adam, adamw, lamb, rmsprop, sgd is allowed"
 VERBS = "train, evaluate, explain, check, find_lr, bench, data, doctor"
 
 # The words of a request, two blanks between them; the key and the value that the answer begins with; what is allowed;
@@ -52,7 +52,7 @@ WRONG = [
     ("engine.name=autogard", "engine.name=autogard", "engine=...: one of autograd, manual", "engine=autograd"),
     ("workload.name=other", "workload.name=other", "workload=...: one of ", ""),
     ("comm=gloo", "comm=gloo", "one of auto, local, mpi, torch is allowed", ""),
-    ("precision=bf16", "precision=bf16", "fp32 is allowed", ""),
+    ("precision=fp64", "precision=fp64", "one of fp32, bf16, fp16 is allowed", ""),
     ("device=gpu", "device=gpu", "one of auto, cpu, cuda is allowed", ""),
     ("reduction.compression=int9", "reduction.compression=int9", "one of none, bf16, fp16, int8, powersgd", "int8"),
     ("engine.fallback=autogard", "engine.fallback=autogard", "one of none, autograd is allowed", "autograd"),

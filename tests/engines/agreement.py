@@ -29,7 +29,8 @@ class Run:
     def over(self, *parts: Part) -> Gradients:
         for number, part in enumerate(parts):
             order: list[str] = []
-            self.outcomes.append(self.engine.gradients(part, Destination(self.places, number > 0, order.append)))
+            there = Destination(self.places, number > 0, complete=order.append)
+            self.outcomes.append(self.engine.gradients(part, there))
             self.completed.append(order)
         return self.places
 

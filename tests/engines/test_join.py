@@ -1,4 +1,4 @@
-"""A part that joins others: its gradients are added with the bits of those that were written elsewhere and then added."""
+"""A part that joins others: its gradients are added with the bits of those that were first written elsewhere."""
 
 import pytest
 import torch
@@ -56,10 +56,8 @@ def test_however_long_the_product(n: int, dtype: torch.dtype) -> None:
 
 def test_what_the_library_adds_in_several_steps_is_found_out() -> None:
     """Of two halves that are added one after the other, as a library does it."""
-    like = [
-        ((30, 64), (64, 1), torch.float32, torch.device("cpu")),
-        ((64, 40), (40, 1), torch.float32, torch.device("cpu")),
-    ]
+    kind = torch.float32, torch.device("cpu")
+    like = [((30, 64), (64, 1), *kind), ((64, 40), (40, 1), *kind)]
     assert isinstance(join._rounds_once(*like, 1), bool)
     real = Tensor.addmm_
 

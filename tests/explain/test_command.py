@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Distbp, Launched, distbp, launched
+from tests.cli.conftest import Distbp, Launched, distbp, here, launched
 from tests.explain.test_standalone import run as run_file
 
-__all__ = ["distbp", "launched"]  # fixtures
+__all__ = ["distbp", "here", "launched"]  # fixtures
 
 GRADIENTS = [f"{n}.{leaf}" for n in (1, 4, 7) for leaf in ("weight", "bias")]
 
@@ -42,6 +42,16 @@ def test_the_file_of_the_default_workload_runs_by_itself(tmp_path: Path) -> None
     assert 0 < printed["loss"] < 1000
 
 
+def test_the_casts_of_a_precision_are_shown_and_run(tmp_path: Path) -> None:
+    done = run(tmp_path, "explain", "output=passes.py", "batch_size=8", "precision=bf16")
+    assert done.returncode == 0, done.stderr
+    casts = [line for line in done.stdout.splitlines() if " _to_copy " in line]
+    assert len(casts) == 7  # three layers' weights and biases, and the pictures
+    assert "linear_1_weight_bf16.copy_(linear_1_weight)" in (tmp_path / "passes.py").read_text()
+    printed = run_file(tmp_path / "passes.py")
+    assert sorted(printed) == sorted([*GRADIENTS, "loss"])
+
+
 def test_it_runs_in_the_launching_process(distbp: Distbp, launched: Launched) -> None:
     assert distbp("explain", "workers=1").code == 0
     assert [verb for verb, _ in launched.jobs] == ["explain"]
@@ -70,8 +80,7 @@ def test_is_refused_in_one_line(distbp: Distbp, launched: Launched, line: str, b
         ("output=no/such/folder", "output=no/such/folder: "),
     ],
 )
-def test_is_refused_before_anything_is_shown(tmp_path: Path, word: str, begins: str) -> None:
-    done = run(tmp_path, "explain", word)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.count("\n") == 1, done.stderr
-    assert done.stderr.startswith(f"distbp: error: {begins}")
+def test_is_refused_before_anything_is_shown(here: Distbp, word: str, begins: str) -> None:
+    answer = here("explain", word)
+    assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1), answer
+    assert answer.err.startswith(f"distbp: error: {begins}")

@@ -16,7 +16,7 @@ from tests.launch.start import ROOT
 
 HOW = (
     "workload=tiny", "engine=autograd", "epochs=6", "batch_size=8", "shards=3", "checkpoint.every=3", "log.every=1",
-    "optimizer.lr=0.05",
+    "log.layers=4", "optimizer.lr=0.05",
 )  # fmt: skip
 CLOCK = ("samples_per_second", "step_ms")
 FATES = ("one", "all")

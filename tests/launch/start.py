@@ -26,6 +26,11 @@ def command(launcher, size, *arguments):
     return [*starts[launcher], *arguments]
 
 
+def crowd():
+    """How many times longer everything takes here just now: processes that want to run, for each core."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
 class Run:
     """A started command, all of whose processes carry a mark by which they are found again."""
 
@@ -36,7 +41,7 @@ class Run:
             line, cwd=ROOT, env=variables, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
 
-    def wait(self, timeout=60.0):
+    def wait(self, timeout=100.0):
         """The exit code; the whole of what it printed is then in ``stdout`` and ``stderr``."""
         try:
             self.stdout, self.stderr = self.process.communicate(timeout=timeout)

@@ -17,7 +17,7 @@ from tests.launch.test_it_ends import messages, until_step
 CLEAN = 200  # runs
 TIMEOUT = 2.0  # s, comm.timeout where it has to pass; elsewhere a busy machine has longer for its first step
 PATIENT = 30.0
-START = 60.0  # s, for the processes to start on a busy machine
+START = 100.0  # s, for the processes to start on a busy machine
 STEP = 5
 OTHER = rf"failed at step {STEP} in phase reduce: it entered .* where rank \d entered"
 LATE = rf"failed at step {STEP} in phase data: it did not arrive within comm.timeout=2 s"
@@ -63,7 +63,7 @@ ALL = [
 def settings(folder, *overrides):
     return [
         "workload=faulty", f"run_dir={folder}", "threads=1", "log.every=1", "guards.every=1", "evaluate.every=never",
-        "reduction.bucket_bytes=1024", *overrides, "--config-dir", "tests/faults/conf",
+        "reduction.bucket_bytes=1024", "engine=autograd", *overrides, "--config-dir", "tests/faults/conf",
     ]  # fmt: skip
 
 

@@ -4,24 +4,29 @@ import os
 import re
 import signal
 import time
+from itertools import product
 from pathlib import Path
 
 import pytest
 
-from tests.launch.start import Run, command
+from tests.launch.start import Run, command, crowd
 
 LAUNCHERS = ("workers", "mpirun", "torchrun")
-SOON = 5.0  # s
+SOON = 5.0  # s, on a machine that is not busy with something else
 FAULTS = {
     "raise": r"ValueError: boom",
     "exit": r"sys\.exit\(0\) was called before the job was done",
     "kill": r"process \d+ is gone",
 }
+CUT = {  # of three launchers, three faults and two ranks every pair; the rest of them are long
+    (launcher, fault, (i + j) % 2) for i, launcher in enumerate(LAUNCHERS) for j, fault in enumerate(FAULTS)
+}
+ENDS = [pytest.param(*end, marks=[] if end in CUT else pytest.mark.long) for end in product(LAUNCHERS, FAULTS, (0, 1))]
 
 
 def started(folder, launcher, *overrides):
-    line = command(launcher, 2, "workload=faulty", f"run_dir={folder}", "threads=1", "log.every=1", *overrides)
-    return Run([*line, "--config-dir", "tests/faults/conf"])
+    plain = ("workload=faulty", f"run_dir={folder}", "threads=1", "log.every=1", "engine=autograd")  # the sooner ready
+    return Run([*command(launcher, 2, *plain, *overrides), "--config-dir", "tests/faults/conf"])
 
 
 def messages(text):
@@ -33,7 +38,7 @@ def steps(folder):
     return len(path.read_text().splitlines()) if path.exists() else 0
 
 
-def until_step(run, folder, step, timeout=60.0):
+def until_step(run, folder, step, timeout=90.0):
     begin = time.monotonic()
     while steps(folder) < step:
         assert time.monotonic() - begin < timeout
@@ -41,9 +46,7 @@ def until_step(run, folder, step, timeout=60.0):
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("rank", [0, 1])
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("launcher", LAUNCHERS)
+@pytest.mark.parametrize(("launcher", "fault", "rank"), ENDS)
 def test_a_worker_that_ends_ends_all_and_is_named(tmp_path, launcher, fault, rank):
     folder = tmp_path / "run"
     run = started(folder, launcher, f"workload.fault={fault}", f"workload.rank={rank}", "workload.step=5")
@@ -54,7 +57,7 @@ def test_a_worker_that_ends_ends_all_and_is_named(tmp_path, launcher, fault, ran
     left = run.processes()
     run.end()
     assert not left
-    assert took < SOON
+    assert took < SOON * crowd()
     assert code == 3 if launcher == "workers" else code != 0
     (message,) = messages(run.stderr)
     assert re.search(rf"rank {rank} failed at step 5 in phase data: .*{FAULTS[fault]}", message), message
@@ -71,10 +74,10 @@ def test_a_launcher_that_is_killed_leaves_no_worker(tmp_path, launcher):
     victims = [pid for pid, line in run.processes().items() if re.search(rf"(prterun|{program}) ", line)]
     assert victims
     os.kill(victims[0], signal.SIGKILL)
-    took = run.seconds_until_gone(SOON + 1)
+    took = run.seconds_until_gone(SOON * crowd() + 1)
     run.end()
     code = run.wait()
-    assert took < SOON
+    assert took < SOON * crowd()
     assert code != 0
     (message,) = messages(run.stderr)
     assert re.search(r"rank \d failed at step \d+ in phase \w+: its launcher \(process \d+\) is gone", message)
@@ -85,16 +88,16 @@ def test_our_own_process_that_is_killed_leaves_no_worker(tmp_path):
     run = started(folder, "workers")
     until_step(run, folder, 3)
     run.process.kill()
-    took = run.seconds_until_gone(SOON + 1)
+    took = run.seconds_until_gone(SOON * crowd() + 1)
     run.end()
-    assert took < SOON
+    assert took < SOON * crowd()
 
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_a_worker_that_sleeps_is_named_after_the_time_out(tmp_path, launcher):
     folder = tmp_path / "run"
     run = started(folder, launcher, "workload.fault=sleep", "workload.rank=1", "workload.step=5", "comm.timeout=1")
-    code = run.wait(30)
+    code = run.wait()
     left = run.processes()
     run.end()
     assert not left

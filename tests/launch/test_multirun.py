@@ -1,28 +1,23 @@
-"""Several jobs in one go, under every launcher: one directory a job, whatever the number of workers."""
-
-import json
+"""Several jobs in one go, under every launcher: one directory a job, whatever the number of workers, and its bits."""
 
 import pytest
 
+from tests.launch.bits import ENGINES, sweep
 from tests.launch.start import Run, command
 
 
-@pytest.mark.parametrize(("launcher", "size"), [("alone", 1), ("workers", 2), ("mpirun", 2), ("torchrun", 2)])
-def test_each_job_has_one_directory(tmp_path, launcher, size):
-    words = [
-        "-m",
-        "optimizer.lr=0.1,0.01",
-        "steps=3",
-        "shards=2",
-        "evaluate.every=never",
-        f"run_dir={tmp_path / 'sweep'}",
-    ]
-    run = Run(command(launcher, size, *words))
-    assert run.wait() == 0, run.stderr
-    results = {path.parent.name: json.loads(path.read_text()) for path in tmp_path.rglob("result.json")}
-    assert results.keys() == {"0", "1"}
-    assert {result["world_size"] for result in results.values()} == {size}
-    assert results["0"]["weights_sha256"] != results["1"]["weights_sha256"]
+def test_each_job_of_one_worker_has_one_directory(one_worker):
+    assert {engine: result["world_size"] for engine, result in one_worker.items()} == dict.fromkeys(ENGINES, 1)
+
+
+@pytest.mark.parametrize("launcher", ["workers", "mpirun", "torchrun"])
+def test_each_job_of_two_has_one_directory_and_the_bits_of_one_worker(tmp_path, one_worker, launcher):
+    results = sweep(tmp_path / "sweep", launcher, 2)
+    assert results.keys() == one_worker.keys()
+    for engine, result in results.items():
+        assert (result["world_size"], result["threads"]) == (2, 1)
+        assert result["weights_sha256"] == one_worker[engine]["weights_sha256"]
+        assert result["metrics"] == one_worker[engine]["metrics"]
 
 
 def test_a_job_that_fails_ends_the_sweep(tmp_path):

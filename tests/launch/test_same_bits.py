@@ -12,23 +12,11 @@ from distbp.comm import threads
 from distbp.comm.channel import channel
 from distbp.comm.connect import join
 from distbp.comm.world import World
+from tests.launch.bits import overrides
 from tests.launch.start import Run, command
 from tests.pool import GROUPS
 
-REQUEST = {"shards": 4, "seed": 0, "steps": 60, "evaluate.every": "never"}
-LAUNCHES = [
-    ("workers", 2),
-    ("workers", 3),
-    ("workers", 4),
-    ("mpirun", 2),
-    ("mpirun", 3),
-    ("torchrun", 2),
-    ("torchrun", 3),
-]
-
-
-def overrides(folder, **others):
-    return [f"{key}={value}" for key, value in {**REQUEST, **others, "run_dir": folder}.items()]
+LAUNCHES = [("workers", 3), ("workers", 4), ("mpirun", 3), ("torchrun", 3)]  # of two workers: test_multirun.py
 
 
 def launched(folder, launcher, size, **others):
@@ -41,15 +29,6 @@ def train(comm, *request):
     """In this process, on a communicator that stands already: each rank's hash of its own weights."""
     torch.set_num_threads(1)
     return job.train(config.request(*request), comm, Console(quiet=True)).get("weights_sha256")
-
-
-@pytest.fixture(scope="module")
-def one_worker(tmp_path_factory):
-    """The weights of one worker, by engine."""
-    return {
-        engine: launched(tmp_path_factory.mktemp(engine) / "run", "alone", 1, engine=engine)
-        for engine in ("manual", "autograd")
-    }
 
 
 @pytest.mark.parametrize(("launcher", "size"), LAUNCHES)

@@ -7,10 +7,11 @@ import time
 
 import pytest
 
+from tests.launch.start import crowd
 from tests.launch.test_it_ends import started, until_step
 
-SOON = 10.0  # s
-HOW = ("steps=40", "shards=2", "engine=autograd", "evaluate.every=never")
+SOON = 10.0  # s, on a machine that is not busy with something else
+HOW = ("steps=40", "shards=2", "evaluate.every=never")
 
 
 def mpirun_passes_on(run):
@@ -40,7 +41,7 @@ OUR_CODE = ("alone", "workers")  # mpirun and torchrun have exit codes of their 
 
 def ended(run, told):
     """The exit code, the seconds that it took since ``told``, and the processes that are left."""
-    code = run.wait(SOON + 5)
+    code = run.wait()
     took = time.monotonic() - told
     left = run.processes()
     run.end()
@@ -63,7 +64,7 @@ def test_a_job_that_is_told_to_stop_saves_first(tmp_path, launcher, tell):
     step = json.loads((checkpoint / "checkpoint.json").read_text())["step"]
     logged = [json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert not left
-    assert took < SOON
+    assert took < SOON * crowd()
     assert code == 143 if launcher in OUR_CODE else code != 0
     assert logged == list(range(1, step + 1))
     (line,) = said(run)
@@ -80,7 +81,7 @@ def test_peers_that_do_not_answer_are_not_waited_for(tmp_path):
     terminated(run)
     code, took, left = ended(run, told)
     assert not left
-    assert (code, took < 5.0) == (143, True)
+    assert (code, took < SOON / 2 * crowd()) == (143, True)
     assert said(run) == ["distbp: stopped at step 5, not saved: rank 1 did not answer within 2 s"]
     assert not (folder / "checkpoints").exists()
 
@@ -95,5 +96,5 @@ def test_a_second_signal_ends_all_at_once(tmp_path):
     terminated(run)
     code, took, left = ended(run, again)
     assert not left
-    assert (code, took < 5.0) == (143, True)
+    assert (code, took < SOON / 2 * crowd()) == (143, True)
     assert not said(run)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 
 import pytest
 import torch
@@ -12,8 +13,9 @@ from torch import nn
 from distbp import config, job
 from distbp.comm import threads
 from distbp.errors import RequestError
-from distbp.record import keep_until
+from distbp.metrics_file import MetricsFile
 from distbp.training.checkpoint import Checkpoint, load, save
+from distbp.training.layers import Norms
 from distbp.training.shelf import keep_newest, newest_good, saved
 from distbp.workloads.perceptron import perceptron
 
@@ -200,14 +202,19 @@ def test_an_evaluation_that_was_due_is_made_up_for_once(tmp_path):
 
 def test_a_log_is_cut_where_the_run_goes_on(tmp_path):
     log = tmp_path / "metrics.jsonl"
-    kept = [{"step": 1, "loss": 2.0}, {"step": 1, "evaluation": {}}, {"step": 2, "skipped": "not finite"}]
+    look = {"w": {"gradient": 1.5, "update": None, "weight": 3.0}}
+    kept = [
+        {"step": 1, "loss": 2.0}, {"step": 1, "evaluation": {}}, {"step": 1, "layers": look},
+        {"step": 2, "skipped": "not finite"},
+    ]  # fmt: skip
     gone = [{"step": 2, "evaluation": {}}, {"step": 3, "loss": 1.0}]
     whole = [json.dumps(line) + "\n" for line in kept + gone]
     log.write_text("".join(whole) + '{"step": 1, "lo')
-    assert keep_until(log, 2) is None
-    assert log.read_text() == "".join(whole[:3])
-    assert keep_until(log, 1) == 2.0
-    assert log.read_text() == whole[0]
+    assert MetricsFile(tmp_path, first=2).loss is None
+    assert log.read_text() == "".join(whole[:4])
+    file = MetricsFile(tmp_path, first=1)
+    assert (file.loss, file.layers) == (2.0, [{"w": Norms(1.5, math.inf, 3.0)}])
+    assert log.read_text() == whole[0] + whole[2]
 
 
 def test_the_best_is_kept_besides_the_newest_whatever_the_breaks(tmp_path):

@@ -17,8 +17,9 @@ from distbp.record import Silence
 from distbp.training.data_parallel import DataParallel
 from distbp.training.flat_state import by_name
 from distbp.training.optimizers import adamw
+from distbp.training.plan import Plan
 from distbp.training.schedules import constant
-from distbp.training.trainer import MOST_SKIPPED, Plan, Trainer
+from distbp.training.trainer import MOST_SKIPPED, Trainer
 from distbp.workloads.base import Workload
 
 STEPS = 4

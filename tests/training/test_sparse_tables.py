@@ -19,9 +19,10 @@ from distbp.training import optimizers
 from distbp.training.checkpoint import load
 from distbp.training.data_parallel import DataParallel
 from distbp.training.digest import digest
+from distbp.training.plan import Plan
 from distbp.training.schedules import constant
 from distbp.training.shelf import saved
-from distbp.training.trainer import Plan, Trainer
+from distbp.training.trainer import Trainer
 from distbp.workloads.base import Workload
 
 DRAWING = threading.Lock()  # ranks may be threads: they take turns at the global generator

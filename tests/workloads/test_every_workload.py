@@ -5,6 +5,7 @@ The table is what ``tests/workloads/small`` holds; a workload of conf/ that is n
 
 import json
 import math
+import os
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -20,12 +21,28 @@ from tests.workloads.small import Small
 FAMILIES = [import_module(f"{small.__name__}.{module.name}") for module in iter_modules(small.__path__)]
 WORKLOADS: dict[str, Small] = {name: entry for family in FAMILIES for name, entry in family.SMALL.items()}
 CONF = config.conf_dir() / "workload"
+CLOCK = ("samples_per_second", "step_ms")
 
 
 def train(comm, *request):
     """What rank 0 writes into ``result.json``."""
     torch.set_num_threads(1)
     return job.train(config.request(*request), comm, Console(quiet=True))
+
+
+def evaluate(comm, *request):
+    """The metrics of a checkpoint on every split that its workload has."""
+    torch.set_num_threads(1)
+    splits = job.build_workload(config.request(*request), comm).splits
+    words = [word for word in request if not word.startswith("evaluate.split=")]
+    requests = (config.request(*words, f"evaluate.split={split}", f"output={os.devnull}") for split in splits)
+    return [job.evaluate(asked, comm, Console(quiet=True))["metrics"] for asked in requests]
+
+
+def told(folder):
+    """The lines of a run without their times."""
+    lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+    return [{key: value for key, value in line.items() if key not in CLOCK} for line in lines]
 
 
 def test_every_workload_is_held_to_the_laws() -> None:
@@ -35,11 +52,11 @@ def test_every_workload_is_held_to_the_laws() -> None:
 @pytest.mark.parametrize("engine", ["manual", "autograd"])
 @pytest.mark.parametrize("name", WORKLOADS)
 def test_two_workers_give_the_bits_of_one(pool, tmp_path: Path, name: str, engine: str) -> None:
-    """Three steps on four parts, the last one ragged, and an evaluation."""
+    """Three steps on four parts, the last one ragged, with a look at every layer, and an evaluation of each split."""
     entry = WORKLOADS[name]
     words = [
         f"workload={name}", f"data.path={entry.write(tmp_path)}", f"engine={engine}",
-        "batch_size=22", *entry.settings, "shards=4", "steps=3", "log.every=1",
+        "batch_size=22", *entry.settings, "shards=4", "steps=3", "log.every=1", "log.layers=1",
     ]  # fmt: skip
     one, two = (
         pool.run(kind, size, train, *words, f"run_dir={tmp_path / kind}")[0]
@@ -49,10 +66,11 @@ def test_two_workers_give_the_bits_of_one(pool, tmp_path: Path, name: str, engin
     assert one["weights_sha256"] == two["weights_sha256"]
     assert one["metrics"] == two["metrics"]
     assert all(math.isfinite(figure) for figure in one["metrics"].values())
-    lines = [
-        [json.loads(line) for line in (tmp_path / kind / "metrics.jsonl").read_text().splitlines()]
-        for kind in ("local", "mpi")
-    ]
-    losses = [[line["loss"] for line in of_one if "loss" in line] for of_one in lines]
-    assert losses[0] == losses[1]
-    assert len(losses[0]) >= 3
+    lines = [told(tmp_path / kind) for kind in ("local", "mpi")]
+    assert lines[0] == lines[1]
+    assert {line["step"] for line in lines[0] if "layers" in line} == {1, 2, 3}
+    resume = f"resume={tmp_path / 'mpi'}"
+    splits, again = (pool.run(kind, size, evaluate, *words, resume)[0] for kind, size in (("local", 1), ("mpi", 2)))
+    assert splits == again
+    assert all(math.isfinite(figure) for metrics in splits for figure in metrics.values())
+    assert any(one["metrics"].items() <= metrics.items() for metrics in splits)

@@ -19,8 +19,9 @@ from distbp.engines.manual import ManualEngine
 from distbp.record import Silence
 from distbp.training import optimizers
 from distbp.training.data_parallel import DataParallel
+from distbp.training.plan import Plan
 from distbp.training.schedules import constant
-from distbp.training.trainer import Plan, Trainer
+from distbp.training.trainer import Trainer
 from distbp.workloads.base import Workload
 
 ENGINES = {"manual": ManualEngine, "autograd": AutogradEngine}

@@ -20,7 +20,7 @@ NET = ["workload.channels=[4,8]", "workload.hidden=[16]"]
 FROZEN = ["workload.side=32", "workload.weights=null"]  # all of the net is run, and its last layer trained
 
 SMALL = {
-    "vision/digits_mlp": Small(digits, ["workload.hidden=[16]"]),
+    "vision/digits_mlp": Small(digits, ["workload.hidden=[16]", "workload.mixup=0.2", "workload.label_smoothing=0.1"]),
     "vision/digits_cnn": Small(digits, NET),
     "vision/fashion_cnn": Small(idx_files.write, NET),
     "vision/resnet": Small(picture_folders.write, ["workload.side=8", "evaluate.split=val"]),
