@@ -13,7 +13,8 @@ class Recurrent(nn.Module):
     """Units embedded, L layers of an LSTM, and scores of the next unit.   (N, T) int64, state -> (N, T, V), state.
 
     The state is h and c of every layer after the last unit, each (N, L, C). Dropout stands before, between and after
-    the layers, never on the way from unit to unit (Zaremba et al. 2014, equation 4).
+    the layers, never on the way from unit to unit (Zaremba et al. 2014, equation 4). The LSTM computes in float32 in
+    whatever precision; the scores do not.
     """
 
     def __init__(self, *, vocabulary: int, width: int, layers: int, dropout: float = 0.0, tied: bool = False) -> None:
@@ -29,7 +30,8 @@ class Recurrent(nn.Module):
     def forward(self, units: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, State]:
         """The scores of the unit after each unit, and the state to go on with."""
         before = (h.transpose(0, 1).contiguous(), c.transpose(0, 1).contiguous())
-        y, (h, c) = self.lstm(self.dropout(self.token(units)), before)
+        with torch.autocast(units.device.type, enabled=False):  # torch's bfloat16 LSTM on a CPU hardly learns
+            y, (h, c) = self.lstm(self.dropout(self.token(units)), before)
         return self.head(self.dropout(y)), (h.transpose(0, 1), c.transpose(0, 1))
 
     def begin(self, streams: int) -> State:
