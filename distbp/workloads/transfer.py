@@ -15,6 +15,7 @@ from distbp.workloads.efficientnet import CHANNELS, Frozen, lite
 from distbp.workloads.parts_of_pictures import Drawn, Look, Middle, Whole
 from distbp.workloads.photographs import Photographs
 from distbp.workloads.pictures import Augmentation, cross_entropy, top_five
+from distbp.workloads.soft_labels import Alpha, softened
 
 LEAST_SIDE = 32  # pixels of which one is left in the end
 MEAN, DEVIATION = [127 / 255] * CHANNELS, [128 / 255] * CHANNELS  # the pictures that the weights were found on
@@ -31,6 +32,8 @@ def transfer(
     dropout: Fraction,
     padding: NonNegativeInt | None,
     readers: PositiveInt,
+    label_smoothing: Fraction = 0.0,
+    mixup: Alpha = 0.0,
     path: str | None,
     cache: str,
     seed: int,
@@ -60,7 +63,7 @@ def transfer(
             folder, threads, side=side, mean=MEAN, deviation=DEVIATION, look=look, augmentation=augmentation
         )
 
-    return Workload(
+    made = Workload(
         module=net,
         loss=cross_entropy,
         metrics=top_five,
@@ -68,3 +71,4 @@ def transfer(
         splits={name: split(folder, seen) for name, folder in folders.items()},
         min_part=1 if frozen else MIN_PART,
     )
+    return softened(made, label_smoothing=label_smoothing, mixup=mixup)
