@@ -52,7 +52,6 @@ class Share:
         else:
             self._before, self._after = calls(additions, []), calls([], copies)
 
-    @np.errstate(all="ignore")  # what is no number is looked for in the sum, and told there
     def sum(self, exchange: Exchange, name: tuple[int, str, int]) -> None:
         """From every worker's subtrees to the sum over all parts, in slot 0 of who is to have it."""
         for call, operands in self._before:

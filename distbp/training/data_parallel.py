@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -197,8 +198,9 @@ class DataParallel:
         self.clock.at(step, "compute")
         rows = self._parts.sum(parts, present)
         self.clock.at(step, "reduce")
-        self.reducer.sum_all(present, step=step)
-        self._rows.sum_all(present, step=step)
+        with np.errstate(all="ignore"):  # what is no number is looked for in the sums, and told there
+            self.reducer.sum_all(present, step=step)
+            self._rows.sum_all(present, step=step)
         first = leaves(len(present), self.comm.size, self.comm.rank)[0]
         rows[first][3] = not all(map(finite, [*self._looked_at, *(r.values for r in self.row_gradients.values())]))
         rows[first][4] = self.comm.board.asked
