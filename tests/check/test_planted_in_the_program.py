@@ -10,7 +10,7 @@ from distbp.check.report import first_bad
 from distbp.maps import cross_entropy
 from distbp.maps.cross_entropy import LinearCrossEntropy
 from distbp.program import fuse, places, schedule, simplify
-from distbp.program.program import Program
+from distbp.program.program import Delivery, Program
 from distbp.program.schedule import Pullback
 from distbp.program.walk import Walk
 from tests.check.models import images, tokens
@@ -51,7 +51,7 @@ def second_branch_forgotten(patch: pytest.MonkeyPatch) -> None:
 
 def never_added_to_what_is_there(patch: pytest.MonkeyPatch) -> None:
     right = Program.passes
-    patch.setattr(Program, "passes", lambda self, likes, *, add: right(self, likes, add=False))
+    patch.setattr(Program, "passes", lambda self, likes, _: right(self, likes, Delivery.WRITTEN))
 
 
 def announced_at_the_first_of_two_uses(patch: pytest.MonkeyPatch) -> None:

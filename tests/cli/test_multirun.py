@@ -16,7 +16,7 @@ SWEEPS = [
     (["optimizer.lr=0.1,0.01"], [{"lr": 0.1}, {"lr": 0.01}]),
     (["optimizer.lr=0.1,0.01", "seed=range(0,2)"], [(0.1, 0), (0.1, 1), (0.01, 0), (0.01, 1)]),
     (["optimizer=sgd,adam"], ["sgd", "adam"]),
-    (["optimizer=glob(ad*)"], ["adagrad", "adam", "adamw"]),
+    (["optimizer=glob(ad*)"], ["adafactor", "adagrad", "adam", "adamw"]),
     (["seed=4"], [4]),
 ]
 

@@ -7,10 +7,10 @@ from unittest import mock
 
 import torch
 
-from distbp.engines.manual import ManualEngine
 from distbp.reduction.order import Ordered
 from distbp.reduction.reducer import exact_rows
 from distbp.reduction.tally import Tally
+from distbp.training.data_parallel import ENGINES
 
 
 def instead(owner, name, other):
@@ -64,14 +64,17 @@ def flip(module):
 
 def not_a_number():
     """From now on a gradient has a not-a-number, which no loss shows."""
-    gradients = ManualEngine.gradients
 
-    def broken(self, part, destination, state=None):
-        outcome = gradients(self, part, destination, state)
-        destination.gradients["4.weight"].view(-1)[7] = float("nan")
-        return outcome
+    def breaking(gradients):
+        def broken(self, part, destination, state=None):
+            outcome = gradients(self, part, destination, state)
+            destination.gradients["4.weight"].view(-1)[7] = float("nan")
+            return outcome
 
-    mock.patch.object(ManualEngine, "gradients", broken).start()
+        return broken
+
+    for engine in ENGINES.values():
+        mock.patch.object(engine, "gradients", breaking(engine.gradients)).start()
 
 
 def late():

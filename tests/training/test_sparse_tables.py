@@ -1,6 +1,7 @@
 """A run with sparse tables: one hash for any number of workers, that of the dense run where the rules agree."""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,7 @@ def trainer(comm, folder, engine, rule, *, sparse=True, head=True, way=None, ste
     parallel.divide_update()
     if way:
         parallel._rows = RowReducer(parallel.engine.tables, comm, way=way)
+        parallel._parts = replace(parallel._parts, rows=parallel._rows)
     make = optimizers.sgd if rule == "momentum" else getattr(optimizers, rule)
     config = {"optimizer": {"_target_": rule}, "shards": 4, "threads": 1}
     plan = Plan(99, steps, RULES[rule]["lr"], 23, "never", every, 9, config)
