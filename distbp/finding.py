@@ -48,7 +48,7 @@ def find_lr(request: Request, comm: Communicator, _console: Console) -> dict[str
             steps=span.steps,
             epochs=math.ceil(epochs),
             checkpoint_every=None,
-            nonfinite="skip",
+            nonfinite="skip",  # also with compression, which remembers: the test ends with the first such step
             looks_every=None,
         ),
         split=workload.training,

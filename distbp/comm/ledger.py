@@ -64,7 +64,8 @@ class Ledger:
 
     def write(self, number: int, step: int, written: bytes) -> None:
         """This rank's entry ``number``, from 1 on."""
-        # In the order of the fields, the number last: whoever reads it before that takes it for an older one.
+        # It is cleared, and then written in the order of the fields, the number last: whoever reads it before that
+        # takes it for one that is not there yet.
         ENTRY.pack_into(self._memory, self._mine + number % ENTRIES * ENTRY_BYTES, written, step, number)
 
     def read(self, rank: int, number: int) -> bytes | None:

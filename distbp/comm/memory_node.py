@@ -100,7 +100,11 @@ def _made(size: int) -> int | None:
         file = os.memfd_create("distbp-window", os.MFD_CLOEXEC)
     except OSError:
         return None
-    os.ftruncate(file, size)
+    try:
+        os.ftruncate(file, size)
+    except OSError:
+        os.close(file)
+        return None
     return file
 
 

@@ -52,33 +52,38 @@ class MpiNode(Node):
         self.number = next(number for number, ranks in enumerate(self.nodes) if group.rank in ranks)
         self._segments: list[Segment] = []
         self._fence: Fence | None = None
+        self._lines: Segment | None = None  # the fence's, which one node may have and another not
 
     def refusal(self, size: int) -> str | None:
         """Beside what any node may say: that there is no room where MPI puts it."""
         return super().refusal(size) or shared_memory.lack(
-            environment.shared_memory_folder(), self._padded(size) * self.group.size
+            environment.shared_memory_folder(), (self._padded(size) + self._padded(LINE)) * self.group.size
         )
 
     def allocate(self, size: int, *, name: Name) -> tuple[Tensor, ...]:  # noqa: ARG002 - MPI's own call has no name
         """A window of MPI's. Collective over the node."""
-        if self._fence is None and keeps_order() and (lines := self._blocks(LINE)):
-            self._fence = Fence(lines, self.place, self._progress)
-        return self._blocks(size) if self._fence or not keeps_order() else ()
+        if self._fence is None and keeps_order():
+            self._lines, lines = self._made(LINE)
+            self._fence = Fence(lines, self.place, self._progress) if lines else None
+        segment, blocks = self._made(size) if self._fence or not keeps_order() else (None, ())
+        if segment:
+            self._segments.append(segment)
+        return blocks
 
     @property
     def fence(self) -> Callable[[], None]:
         """Of counters, where a machine keeps the order of stores: MPI's barrier takes longer. On others a barrier."""
         return self._fence or self._barrier
 
-    def _blocks(self, size: int) -> tuple[Tensor, ...]:
+    def _made(self, size: int) -> tuple[Segment | None, tuple[Tensor, ...]]:
         try:
             window = self._mpi.Win.Allocate_shared(self._padded(size), 1, comm=self.group)
         except self._mpi.Exception:
-            return ()
+            return None, ()
         window.Lock_all(self._mpi.MODE_NOCHECK)  # from now on everybody may load and store at any time
         arrays = [np.frombuffer(window.Shared_query(rank)[0], dtype=np.uint8) for rank in range(self.group.size)]
-        self._segments.append(Segment(window, tuple(map(weakref.ref, arrays))))
-        return tuple(_from_page(torch.from_numpy(array), size) for array in arrays)
+        segment = Segment(window, tuple(map(weakref.ref, arrays)))
+        return segment, tuple(_from_page(torch.from_numpy(array), size) for array in arrays)
 
     def _progress(self) -> None:
         """Let MPI send what other nodes wait for, and others use the core."""
@@ -96,12 +101,7 @@ class MpiNode(Node):
 
         The others stay until MPI ends: a gradient may be read after its communicator was closed.
         """
-        seen = np.array([segment.seen for segment in self._segments], dtype=np.int8)
-        self._everyone.Allreduce(self._mpi.IN_PLACE, seen, self._mpi.MAX)
-        for segment, looked_at in zip(self._segments, seen, strict=True):
-            if not looked_at:
-                segment.free()
-        self._segments = [segment for segment, keep in zip(self._segments, seen, strict=True) if keep]
+        self._segments = self._kept(self._segments, self._everyone)
 
     def give_up(self) -> None:
         """Free the last window."""
@@ -113,7 +113,17 @@ class MpiNode(Node):
         if self._segments:
             gc.collect()  # what was only part of a cycle looks at nothing
         self.give_back()
+        self._kept([self._lines] if self._lines else [], self.group)
         self.group.Free()
+
+    def _kept(self, segments: list[Segment], group: Any) -> list[Segment]:
+        """Those that somebody in ``group`` looks at; the others are freed."""
+        seen = np.array([segment.seen for segment in segments], dtype=np.int8)
+        group.Allreduce(self._mpi.IN_PLACE, seen, self._mpi.MAX)
+        for segment, looked_at in zip(segments, seen, strict=True):
+            if not looked_at:
+                segment.free()
+        return [segment for segment, keep in zip(segments, seen, strict=True) if keep]
 
     def _padded(self, size: int) -> int:
         """MPI begins the blocks of ranks anywhere: with a page more, each has pages of its own."""

@@ -30,7 +30,7 @@ def stateless(_samples: int) -> State:
 
 @dataclass
 class Destination:
-    """Where the gradients of one part go: for each parameter, by name, a tensor of its shape.
+    """Where the gradients of one part go: for each parameter, by name, a tensor of its shape and strides.
 
     The first write within a part overwrites (no zeroing); with ``add`` every write adds, as the later micro-batches of
     a part do; with ``join``, too, the part's whole gradient is added, with the bits of one that was formed elsewhere.

@@ -113,7 +113,7 @@ class Program:
             states = [slot.read() for slot in self._slots]
         places = [gradients[name] for name in self._places]
         how = Delivery.JOINED if apart is not None else Delivery.ADDED if add else Delivery.WRITTEN
-        key = how, *map(_lies, states), *map(_lies, places), *map(_strides, inputs)
+        key = how, torch.get_num_threads(), *map(_lies, states), *map(_lies, places), *map(_strides, inputs)
         found = self._bound.get(key)
         if found is None:
             found = self._bind(key, inputs, states, gradients, apart)
@@ -135,7 +135,7 @@ class Program:
 
     def passes(self, likes: Mapping[Value, Like], how: Delivery) -> Passes:
         """The two passes for tensors that lie as ``likes`` says, traced once."""
-        key = how, tuple(likes.values())
+        key = how, torch.get_num_threads(), tuple(likes.values())  # what joins depends on how a product is divided
         if key not in self._ways:
             self._ways[key] = self._traced(likes, how)
         return self._ways[key]
@@ -167,6 +167,10 @@ class Program:
         for value, tensor in zip((*self.graph.inputs, *self.graph.slots), (*inputs, *states), strict=True):
             if isinstance(tensor, Tensor) and tuple(tensor.shape) == value.shape:
                 likes[value] = _like(tensor)
+        for value, slot in self.graph.slots.items():
+            assert slot.name not in gradients or _strides(gradients[slot.name]) == likes[value][1], (
+                f"the gradient of {slot.name} lies as the parameter does"
+            )
         passes = self.passes(likes, key[0])
         if self._arena.nbytes < passes.plan.size or self._arena.device != device:
             self._seed = self._seed.to(device)
@@ -219,7 +223,10 @@ def _late(
 ) -> dict[str, tuple[Tensor, Tensor]]:
     """The gradients that are added when they are whole: where to, and where they are formed."""
     late = [name for name in names if name not in joined]
-    return {name: (gradients[name], apart.setdefault(name, torch.empty_like(gradients[name]))) for name in late}
+    for name in late:
+        if name not in apart or _like(apart[name]) != _like(gradients[name]):
+            apart[name] = torch.empty_like(gradients[name])
+    return {name: (gradients[name], apart[name]) for name in late}
 
 
 def _added_before(late: Mapping[str, tuple[Tensor, Tensor]], complete: Callable[[str], None]) -> Callable[[str], None]:

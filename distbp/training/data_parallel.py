@@ -222,6 +222,7 @@ class DataParallel:
         def look(slot: Slot) -> None:
             names.append(first_broken(slot.views, self.engine.emissions))
 
+        self.reducer.reserve(present, step=step)  # a slot for each part that is looked at
         loss = sum(row[0] for row in self._parts.sum(parts, present, look=look))
         names.append(first_broken(self._rows.noted(), [*rows]))
         return blame(loss, next(filter(None, names), None), total, self.comm, step=step)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from distbp.data.part import Part, pieces
 from distbp.engines.base import Destination, Engine
@@ -11,10 +12,6 @@ from distbp.training.carried_state import CarriedState
 from distbp.training.moving_buffers import MovingBuffers
 
 COLUMNS = 5  # of a part's row: loss, count, whether it has samples, whether a sum is broken, whether to stop
-
-
-def unseen(_slot: Slot) -> None:
-    """Nobody looks."""
 
 
 @dataclass(frozen=True)
@@ -38,24 +35,22 @@ class OwnParts:
         return self.micro_batches == 1 and not self.reducer.order.apart
 
     def sum(
-        self, parts: Sequence[Part], present: tuple[bool, ...], *, look: Callable[[Slot], object] = unseen
+        self, parts: Sequence[Part], present: tuple[bool, ...], *, look: Callable[[Slot], object] | None = None
     ) -> list[list[float]]:
-        """These parts of this worker's, each to its slot, which ``look`` is shown after each; a row for each.
+        """These parts of this worker's, each to its slot, or where there is a ``look`` to one of its own, which it is
+        shown before that is added to others; a row for each.
 
         It has the sum of the part's loss, its count, whether it has samples, and places for what is found out later.
         """
         by_leaf = {part.index: part for part in parts}
         table = [[0.0] * COLUMNS for _ in present]
 
-        def fill(leaf: int, slot: Slot) -> None:
-            self._fill(by_leaf[leaf], slot, table[leaf])
-            look(slot)
+        def fill(leaf: int, slot: Slot, *, join: bool = False) -> None:
+            self._fill(by_leaf[leaf], slot, table[leaf], join=join)
+            if look:
+                look(slot)
 
-        def join(leaf: int, slot: Slot) -> None:
-            self._fill(by_leaf[leaf], slot, table[leaf], join=True)
-            look(slot)
-
-        self.reducer.sum_own(present, fill, join if self.joins else None)
+        self.reducer.sum_own(present, fill, partial(fill, join=True) if self.joins and not look else None)
         return table
 
     def _fill(self, part: Part, slot: Slot, row: list[float], *, join: bool = False) -> None:

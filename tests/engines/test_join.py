@@ -9,6 +9,7 @@ from distbp.engines.autograd import AutogradEngine
 from distbp.engines.base import Destination, Engine
 from distbp.engines.manual import ManualEngine
 from distbp.program import join
+from tests.engines.agreement import as_dtype
 from tests.engines.models import MODELS, Model, cross_entropy
 
 ENGINES = [ManualEngine, AutogradEngine]
@@ -68,3 +69,42 @@ def test_what_the_library_adds_in_several_steps_is_found_out() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Tensor, "addmm_", in_halves)
         assert not join._rounds_once(*like, -1)
+
+
+def test_a_module_that_has_become_double_joins_in_double() -> None:
+    model = MODELS[1]
+    module = model.build().float()
+    engine = ManualEngine(module, model.loss)
+    narrow = as_dtype(model.part(), torch.float32)
+    engine.prepare(narrow)
+    joined_and_apart(engine, narrow)
+    module.double()
+    joined, sums = joined_and_apart(engine, model.part())
+    assert [name for name in sums if not torch.equal(joined[name], sums[name])] == []
+
+
+def test_what_joins_is_settled_anew_for_another_number_of_threads() -> None:
+    """A library that divides a product among threads may add to what is there once with one, twice with two."""
+    torch.manual_seed(0)
+    module = nn.Linear(300, 1)
+    part = Part(0, (torch.randn(600, 300),), torch.zeros(600, dtype=torch.int64), draws=0)
+    engine = ManualEngine(module, cross_entropy)
+    threads = torch.get_num_threads()
+    try:
+        for number in (2, 1):
+            torch.set_num_threads(number)
+            engine.prepare(part)
+            joined, sums = joined_and_apart(engine, part)
+            assert [name for name in sums if not torch.equal(joined[name], sums[name])] == []
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_a_gradient_has_to_lie_as_its_parameter_does() -> None:
+    module = nn.Linear(4, 3)
+    module.weight = nn.Parameter(torch.randn(4, 3).t())
+    part = Part(0, (torch.randn(5, 4),), torch.zeros(5, dtype=torch.int64), draws=0)
+    engine = ManualEngine(module, cross_entropy)
+    engine.prepare(part)
+    with pytest.raises(AssertionError, match="the gradient of weight lies as the parameter does"):
+        engine.gradients(part, Destination({"weight": torch.zeros(3, 4), "bias": torch.zeros(3)}))

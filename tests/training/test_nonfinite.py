@@ -10,6 +10,7 @@ from torch import nn
 
 from distbp.comm import threads
 from distbp.data.loader import Loader
+from distbp.data.part import Part
 from distbp.data.split import Split
 from distbp.engines.autograd import AutogradEngine
 from distbp.errors import JobError
@@ -122,3 +123,42 @@ def test_a_bad_step_changes_nothing(*, tmp_path_factory, size, rank, name, poiso
 def test_it_does_not_go_on_for_ever(tmp_path):
     with pytest.raises(JobError, match=r"rank 1 failed at step 11 in phase compute: its gradient of 2\.bias"):
         threads.run(2, run, tmp_path, 1, "2.bias", float("nan"), 11 - MOST_SKIPPED, 99, 3)
+
+
+class Steep(nn.Module):
+    """Its gradients are the target itself, summed: two large ones overflow together, and the loss stays 0."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(1, 3)
+        for parameter in self.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, x):
+        return self.layer(x)
+
+
+def along(output, target):
+    return (output * target).sum(), len(target)
+
+
+def overflowing(comm, engine):
+    """Who is blamed where each of eight parts has gradients that are numbers, and their sum has none."""
+    with DRAWING:
+        module = Steep()
+    parallel = DataParallel(module, along, engine=engine, comm=comm)
+    own = range(comm.rank * 8 // comm.size, (comm.rank + 1) * 8 // comm.size)
+    parts = [Part(v, (torch.zeros(2, 1),), torch.full((2, 3), 1.5e38 if v < 2 else 1.0), draws=0) for v in own]
+    with DRAWING:  # one lowers at a time; then all lay out together
+        parallel.engine.prepare(parts[0])
+    parallel.prepare(parts[0])
+    present = (True,) * 8
+    assert not parallel.gradients(parts, present, step=3).finite
+    return str(parallel.blame(parts, present, step=3))
+
+
+@pytest.mark.parametrize("engine", ["manual", "autograd"])
+def test_a_sum_that_overflows_is_blamed_on_no_rank_on_any_number_of_workers(engine):
+    told = {error for size in (1, 2, 8) for error in threads.run(size, overflowing, engine)}
+    (error,) = told
+    assert "the sum of the gradients of layer.bias is not finite, though every rank's is" in error
