@@ -98,13 +98,3 @@ def test_what_joins_is_settled_anew_for_another_number_of_threads() -> None:
             assert [name for name in sums if not torch.equal(joined[name], sums[name])] == []
     finally:
         torch.set_num_threads(threads)
-
-
-def test_a_gradient_has_to_lie_as_its_parameter_does() -> None:
-    module = nn.Linear(4, 3)
-    module.weight = nn.Parameter(torch.randn(4, 3).t())
-    part = Part(0, (torch.randn(5, 4),), torch.zeros(5, dtype=torch.int64), draws=0)
-    engine = ManualEngine(module, cross_entropy)
-    engine.prepare(part)
-    with pytest.raises(AssertionError, match="the gradient of weight lies as the parameter does"):
-        engine.gradients(part, Destination({"weight": torch.zeros(3, 4), "bias": torch.zeros(3)}))
