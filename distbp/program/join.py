@@ -11,7 +11,7 @@ import torch
 from distbp.program.instruction import Instruction
 from distbp.program.primitives import aten
 from distbp.program.simplify import begin_with
-from distbp.program.trace import Like, Trace
+from distbp.program.trace import Like, Trace, like
 
 TRIED = 4096  # elements at least
 
@@ -33,11 +33,7 @@ def is_exact(product: Instruction) -> bool:
     if not product.is_(aten.mm.default):
         return False
     a, b = (operand.meta for operand in product.args)
-    return _rounds_once(_like(a), _like(b), torch.get_num_threads())
-
-
-def _like(meta: torch.Tensor) -> Like:
-    return tuple(meta.shape), meta.stride(), meta.dtype, meta.device
+    return _rounds_once(like(a), like(b), torch.get_num_threads())
 
 
 @cache
@@ -52,13 +48,13 @@ def _rounds_once(a: Like, b: Like, _threads: int) -> bool:
         return False
     draw = torch.Generator().manual_seed(0)
     for _ in range(math.ceil(TRIED / (rows * columns))):
-        left, right, before = (_drawn(like, draw) for like in (a, b, ((rows, columns), (columns, 1), *a[2:])))
+        left, right, before = (_drawn(look, draw) for look in (a, b, ((rows, columns), (columns, 1), *a[2:])))
         if not torch.equal(before + torch.mm(left, right), before.clone().addmm_(left, right)):
             return False
     return True
 
 
-def _drawn(like: Like, draw: torch.Generator) -> torch.Tensor:
-    shape, stride, dtype, device = like
+def _drawn(look: Like, draw: torch.Generator) -> torch.Tensor:
+    shape, stride, dtype, device = look
     numbers = torch.randn(shape, generator=draw, dtype=torch.float64)
     return torch.empty_strided(shape, stride, dtype=dtype, device=device).copy_(numbers)

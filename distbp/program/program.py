@@ -21,7 +21,7 @@ from distbp.program.places import Places, places
 from distbp.program.schedule import schedule
 from distbp.program.simplify import simplified
 from distbp.program.source import Source
-from distbp.program.trace import Like, Trace, contiguous
+from distbp.program.trace import Like, Trace, contiguous, like
 from distbp.program.walk import Walk
 
 _NUMBERS = itertools.count(1)
@@ -166,7 +166,7 @@ class Program:
         likes = self.contiguous(device)
         for value, tensor in zip((*self.graph.inputs, *self.graph.slots), (*inputs, *states), strict=True):
             if isinstance(tensor, Tensor) and tuple(tensor.shape) == value.shape:
-                likes[value] = _like(tensor)
+                likes[value] = like(tensor)
         passes = self.passes(likes, key[0])
         if self._arena.nbytes < passes.plan.size or self._arena.device != device:
             self._seed = self._seed.to(device)
@@ -187,7 +187,7 @@ class Program:
         graph, device = self.graph, device or self._device
         values = (*graph.inputs, *graph.slots)
         likes = {v: (v.shape, contiguous(v.shape), v.dtype, device) for v in values}
-        return likes | {v: _like(c) for v, c in graph.constants.items()}
+        return likes | {v: like(c) for v, c in graph.constants.items()}
 
 
 def build(
@@ -220,7 +220,7 @@ def _late(
     """The gradients that are added when they are whole: where to, and where they are formed."""
     late = [name for name in names if name not in joined]
     for name in late:
-        if name not in apart or _like(apart[name]) != _like(gradients[name]):
+        if name not in apart or like(apart[name]) != like(gradients[name]):
             apart[name] = torch.empty_like(gradients[name])
     return {name: (gradients[name], apart[name]) for name in late}
 
@@ -233,10 +233,6 @@ def _added_before(late: Mapping[str, tuple[Tensor, Tensor]], complete: Callable[
         complete(name)
 
     return added
-
-
-def _like(tensor: Tensor) -> Like:
-    return tuple(tensor.shape), tuple(tensor.stride()), tensor.dtype, tensor.device
 
 
 def _lies(tensor: Tensor) -> tuple[int, tuple[int, ...]]:

@@ -71,6 +71,11 @@ def turned(trace: Trace, promised: Operand, output: Operand, at: int) -> Trace:
     return trace
 
 
+def like(tensor: Tensor) -> Like:
+    """How a tensor looks, and lies in memory."""
+    return tuple(tensor.shape), tuple(tensor.stride()), tensor.dtype, tensor.device
+
+
 def contiguous(shape: Sequence[int]) -> tuple[int, ...]:
     """The strides of a contiguous tensor."""
     strides, step = [], 1

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from distbp.reduction.layout import BLOCK
+from distbp.training.norm import together
 from distbp.training.weights import Weights
 
 AT_ONCE = 1024  # pieces: what is computed wider than it lies takes some MB
@@ -88,11 +89,6 @@ def norm(values: Tensor) -> float:
     flat = values.reshape(-1)
     runs = [Run(0, start, stop, 0).of([flat]) for start, stop in cut(0, flat.numel())]
     return together([number for run in runs for number in norms(run).tolist()])
-
-
-def together(pieces: Sequence[float]) -> float:
-    """The norm of all from the norms of the pieces."""
-    return math.sqrt(math.fsum(piece * piece for piece in pieces))
 
 
 def norms(pieces: Tensor) -> Tensor:

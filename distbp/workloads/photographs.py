@@ -1,6 +1,6 @@
 """Pictures of a folder of class folders as a split: read, cut, standardised and augmented as they are asked for."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -12,7 +12,8 @@ from distbp.data.class_folders import ClassFolder
 from distbp.data.picture import Colours, decoded
 from distbp.data.readers import Readers
 from distbp.data.split import Split
-from distbp.workloads.parts_of_pictures import Look
+from distbp.workloads.crop import FlippedCrop
+from distbp.workloads.parts_of_pictures import Drawn, Look, Middle, Whole
 from distbp.workloads.pictures import Augmentation
 
 
@@ -61,3 +62,23 @@ class Photographs(Split):
             return decoded(path, self.side, self.colours, partial(self.look, draws=draws[: self.look.draws]))
         except BadFileError as error:
             raise BadFileError(f"{path}: {error}; it has changed since it was checked") from None
+
+
+def photographs(
+    folders: Mapping[str, ClassFolder],
+    readers: Readers,
+    *,
+    side: int,
+    mean: Sequence[float],
+    deviation: Sequence[float],
+    padding: int | None,
+) -> tuple[Photographs, dict[str, Photographs]]:
+    """The pictures of ``folders["train"]`` to train on, and those of each folder to evaluate.
+
+    Those for training are moved by up to ``padding`` pixels; without it a part of each is drawn, and the middle is
+    evaluated. Half are mirrored.
+    """
+    drawn, seen = (Drawn(), Middle()) if padding is None else (Whole(), Whole())
+    split = partial(Photographs, readers=readers, side=side, mean=mean, deviation=deviation)
+    training = split(folders["train"], look=drawn, augmentation=FlippedCrop(padding or 0))
+    return training, {name: split(folder, look=seen) for name, folder in folders.items()}

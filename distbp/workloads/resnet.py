@@ -5,17 +5,15 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from distbp.bounds import Fraction, NonNegativeInt, Positive, PositiveInt
-from distbp.data.class_folders import ClassFolder, read_class_folders
+from distbp.data.class_folders import read_class_folders
 from distbp.data.fashion_folder import fashion_folder
 from distbp.data.picture import require_pillow
 from distbp.data.readers import Readers
 from distbp.errors import RequestError
 from distbp.workloads.announce import announce
 from distbp.workloads.base import Workload
-from distbp.workloads.crop import FlippedCrop
-from distbp.workloads.parts_of_pictures import Drawn, Look, Middle, Whole
-from distbp.workloads.photographs import Photographs
-from distbp.workloads.pictures import Augmentation, cross_entropy, top_five
+from distbp.workloads.photographs import photographs
+from distbp.workloads.pictures import cross_entropy, top_five
 from distbp.workloads.residual import LARGE
 from distbp.workloads.residual import resnet as net
 from distbp.workloads.soft_labels import Alpha, softened
@@ -55,19 +53,13 @@ def resnet(
     require_pillow()
     threads = Readers(readers)
     folders = read_class_folders(path or fashion_folder(cache, announce), cache, threads, announce)
-    drawn, seen = (Drawn(), Middle()) if padding is None else (Whole(), Whole())
-
-    def split(folder: ClassFolder, look: Look, augmentation: Augmentation | None = None) -> Photographs:
-        return Photographs(
-            folder, threads, side=side, mean=mean, deviation=deviation, look=look, augmentation=augmentation
-        )
-
+    training, splits = photographs(folders, threads, side=side, mean=mean, deviation=deviation, padding=padding)
     made = Workload(
         module=net(depth, channels=len(mean), classes=len(folders["train"].classes), seed=seed),
         loss=cross_entropy,
         metrics=top_five,
-        training=split(folders["train"], drawn, FlippedCrop(padding or 0)),
-        splits={name: split(folder, seen) for name, folder in folders.items()},
+        training=training,
+        splits=splits,
         min_part=MIN_PART,
     )
     return softened(made, label_smoothing=label_smoothing, mixup=mixup)

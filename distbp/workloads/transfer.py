@@ -1,7 +1,7 @@
 """EfficientNet-Lite0 with the weights of ImageNet on a few pictures: its body frozen, or all of it trained on."""
 
 from distbp.bounds import Fraction, NonNegativeInt, PositiveInt
-from distbp.data.class_folders import ClassFolder, read_class_folders
+from distbp.data.class_folders import read_class_folders
 from distbp.data.fashion_folder import fashion_folder
 from distbp.data.few_pictures import few
 from distbp.data.picture import require_pillow
@@ -10,11 +10,9 @@ from distbp.errors import RequestError
 from distbp.workloads.announce import announce
 from distbp.workloads.base import Workload
 from distbp.workloads.beginnings import begin
-from distbp.workloads.crop import FlippedCrop
 from distbp.workloads.efficientnet import CHANNELS, Frozen, lite
-from distbp.workloads.parts_of_pictures import Drawn, Look, Middle, Whole
-from distbp.workloads.photographs import Photographs
-from distbp.workloads.pictures import Augmentation, cross_entropy, top_five
+from distbp.workloads.photographs import photographs
+from distbp.workloads.pictures import cross_entropy, top_five
 from distbp.workloads.soft_labels import Alpha, softened
 
 LEAST_SIDE = 32  # pixels of which one is left in the end
@@ -52,23 +50,17 @@ def transfer(
     folders["train"], validation = few(folders["train"], pictures, held_out)
     if held_out:
         folders["validation"] = validation
-    drawn, seen = (Drawn(), Middle()) if padding is None else (Whole(), Whole())
     net = lite(len(folders["train"].classes), dropout=dropout, seed=seed)
     begin(net, weights, cache)
     if frozen:
         net.freeze(frozen)
-
-    def split(folder: ClassFolder, look: Look, augmentation: Augmentation | None = None) -> Photographs:
-        return Photographs(
-            folder, threads, side=side, mean=MEAN, deviation=DEVIATION, look=look, augmentation=augmentation
-        )
-
+    training, splits = photographs(folders, threads, side=side, mean=MEAN, deviation=DEVIATION, padding=padding)
     made = Workload(
         module=net,
         loss=cross_entropy,
         metrics=top_five,
-        training=split(folders["train"], drawn, FlippedCrop(padding or 0)),
-        splits={name: split(folder, seen) for name, folder in folders.items()},
+        training=training,
+        splits=splits,
         min_part=1 if frozen else MIN_PART,
     )
     return softened(made, label_smoothing=label_smoothing, mixup=mixup)
