@@ -8,7 +8,7 @@ from functools import cache
 
 import torch
 
-from distbp.program.instruction import Instruction
+from distbp.program.instruction import Instruction, Operand
 from distbp.program.primitives import aten
 from distbp.program.simplify import begin_with
 from distbp.program.trace import Like, Trace, like
@@ -18,12 +18,16 @@ TRIED = 4096  # elements at least
 
 def join(trace: Trace) -> frozenset[str]:
     """``G = a b`` as ``G += a b`` wherever its bits are those of ``T = a b;  G += T``; the names of these gradients."""
+    writers: dict[Operand, set[Instruction]] = {gradient: set() for gradient in trace.gradients}
+    for root, touching in trace.touching().items():
+        place = root.place or root
+        if place in writers:
+            writers[place].update(touching)
     joined = []
     for gradient, name in trace.gradients.items():
-        lies = {gradient} | {o.root for i in trace.instructions for o in i.touches() if o.root.place is gradient}
-        writers = [i for i in trace.instructions if any(o.root in lies for o in i.touches())]
-        if len(writers) == 1 and is_exact(writers[0]):
-            begin_with(writers[0])
+        first, *more = writers[gradient] or [None]
+        if first is not None and not more and is_exact(first):
+            begin_with(first)
             joined.append(name)
     return frozenset(joined)
 

@@ -63,9 +63,11 @@ def _forward(trace: Trace) -> None:
 
 def _deliveries(trace: Trace, op: OpOverload) -> Iterator[tuple[Instruction, list[Instruction]]]:
     """The instructions ``op(G, T)`` where T might lie in G, each with all that touch T's memory."""
+    found = trace.touching()
     for last in [i for i in trace.instructions if i.is_(op) and i.args[0] in trace.gradients and not i.kwargs]:
         gradient, term = last.args
-        touching = [i for i in trace.instructions if any(o.root is term.root for o in i.touches())]
+        left = {*trace.instructions}  # some may have been dropped since
+        touching = [i for i in found[term.root] if i in left]
         if _replaceable(gradient, term, touching, last, trace):
             yield last, touching
 

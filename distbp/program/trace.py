@@ -46,6 +46,14 @@ class Trace:
         """Leave out one instruction."""
         self.keep(lambda i: i is not instruction)
 
+    def touching(self) -> dict[Operand, list[Instruction]]:
+        """The instructions that touch each root's memory, in order."""
+        found: dict[Operand, list[Instruction]] = {}
+        for instruction in self.instructions:
+            for root in {o.root for o in instruction.touches()}:
+                found.setdefault(root, []).append(instruction)
+        return found
+
     def results(self) -> set[Operand]:
         """The operands that outlive the program."""
         return set(operands(self.returned))
