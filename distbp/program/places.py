@@ -139,7 +139,7 @@ def _pack(plan: Places, arena: set[Operand]) -> None:
     """Offsets: the largest first, each at the lowest place that is free as long as it lives."""
     head: dict[Operand, Operand] = {}
     lives: dict[Operand, tuple[int, int]] = {}
-    for root in sorted(arena, key=lambda o: plan.lives[o]):
+    for root in sorted((o for o in plan.lives if o in arena), key=lambda o: plan.lives[o]):  # a set has no order
         over = plan.over.get(root)
         head[root] = head[over.root] if over is not None else root
         first, last = lives.get(head[root], plan.lives[root])

@@ -49,6 +49,13 @@ def test_the_source_of_a_tiny_model_reads_like_this() -> None:
     assert source == (HERE / "tiny.txt").read_text(), source
 
 
+def test_a_model_has_one_source() -> None:
+    """Sets have the order of the addresses of their members, and two norms have means that lie alike."""
+    norms = [nn.BatchNorm1d(4), nn.BatchNorm1d(4, affine=False)]
+    module = nn.Sequential(nn.Flatten(), nn.Linear(4, 4), *norms, nn.Linear(4, 4))
+    assert len({_program(module).source for _ in range(6)}) == 1
+
+
 def test_the_source_is_python_without_a_branch_and_imports_torch_alone() -> None:
     tree = ast.parse(_program(Tiny()).source)
     assert not any(isinstance(node, ast.If | ast.For | ast.While | ast.Try) for node in ast.walk(tree))
