@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -39,9 +40,16 @@ def room_of(path):
     return Path(name_of(path)).parts[0].removesuffix(".py")
 
 
+@cache
+def nodes_of(path):
+    """The file as a module, and every node of it: three laws read them."""
+    tree = ast.parse(path.read_text())
+    return tree, [*ast.walk(tree)]
+
+
 def imports(path):
     """Every module that the file imports, wherever in it."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes_of(path)[1]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -68,15 +76,14 @@ def test_what_only_one_file_may_touch(path):
             if module == guarded or module.startswith(guarded + "."):
                 assert name_of(path) in allowed, f"{name_of(path)} imports {module}"
     if name_of(path) != "comm/world.py":
-        attributes = {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
+        attributes = {node.attr for node in nodes_of(path)[1] if isinstance(node, ast.Attribute)}
         assert not attributes & {"environ", "getenv", "putenv"}, "only comm/world.py reads the environment"
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_files_are_small_and_say_what_they_are(path):
-    text = path.read_text()
-    assert len(text.splitlines()) <= 260
-    assert ast.get_docstring(ast.parse(text))
+    assert len(path.read_text().splitlines()) <= 260
+    assert ast.get_docstring(nodes_of(path)[0])
 
 
 def test_importing_has_no_side_effect():
