@@ -1,16 +1,25 @@
 """``distbp bench`` as a user types it: a table, JSON, and what is refused."""
 
+import contextlib
+import io
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from statistics import geometric_mean
 
 import pytest
+import torch
+from rich.console import Console
 
+from distbp import config
+from distbp.comm.base import Communicator
+from distbp.verbs import VERBS
 from tests.cli.conftest import Distbp, Launched, distbp, here, launched
 from tests.launch.start import BIN, Run
+from tests.pool import Pool
 
 __all__ = ["distbp", "here", "launched"]  # fixtures
 
@@ -44,22 +53,48 @@ def test_a_quick_run(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["figures.json"]
 
 
+Printed = Callable[..., str]
+"""What ``bench`` of this name prints, given some words."""
+
+
+def printed(comm: Communicator, name: str, *words: str) -> str:
+    torch.set_num_threads(1)
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        VERBS[f"bench {name}"](config.request(*words), comm, Console(quiet=True))
+    return out.getvalue()
+
+
+def workers(_pool: Pool, name: str, *words: str) -> str:
+    """As a user types it, the launcher and its workers included."""
+    done = Run([sys.executable, "-m", "distbp", "bench", name, "workers=2", *words])
+    assert done.wait() == 0, done.stderr
+    return done.stdout
+
+
+def mpirun(_pool: Pool, name: str, *words: str) -> str:
+    done = Run(
+        [str(BIN / "mpirun"), "--oversubscribe", "-n", "2", sys.executable, "-m", "distbp", "bench", name, *words]
+    )
+    assert done.wait() == 0, done.stderr
+    return done.stdout
+
+
+def resident(kind: str) -> Printed:
+    """What rank 0 prints of two that stand already: how they came to stand is measured by nobody."""
+    return lambda pool, name, *words: pool.run(kind, 2, printed, name, *words)[0]
+
+
 WAYS = ("memcpy", "window", "messages", "mpi", "gloo")
 
 
 @pytest.mark.parametrize(
-    ("start", "missing"),
-    [
-        ([sys.executable, "-m", "distbp", "bench", "reduction", "workers=2"], ()),
-        ([str(BIN / "torchrun"), "--nproc-per-node", "2", "-m", "distbp", "bench", "reduction"], ("mpi",)),
-    ],
-    ids=["workers", "torchrun"],
+    ("bench", "missing"), [(workers, ()), (resident("torch"), ("mpi",))], ids=["workers", "torchrun"]
 )
-def test_sums_of_two_workers(tmp_path: Path, start: list[str], missing: tuple[str, ...]) -> None:
+def test_sums_of_two_workers(pool: Pool, tmp_path: Path, bench: Printed, missing: tuple[str, ...]) -> None:
     figures = tmp_path / "figures.json"
-    done = Run([*start, "bench.largest=65536", "bench.rounds=2", f"output={figures}"])
-    assert done.wait() == 0, done.stderr
-    head, *lines, _closing = done.stdout.splitlines()
+    head, *lines, _closing = bench(
+        pool, "reduction", "bench.largest=65536", "bench.rounds=2", f"output={figures}"
+    ).splitlines()
     assert head.split()[0] == "bytes"
     found = json.loads(figures.read_text())
     assert [int(line.split()[0].replace(",", "")) for line in lines] == [4096, 16384, 65536]
@@ -71,11 +106,9 @@ def test_sums_of_two_workers(tmp_path: Path, start: list[str], missing: tuple[st
         assert (row["window_ratio"] is None) == ("window" in missing)
 
 
-def test_tables_of_two_workers(tmp_path: Path) -> None:
+def test_tables_of_two_workers(pool: Pool, tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
-    command = [sys.executable, "-m", "distbp", "bench", "rows", "workers=2"]
-    done = Run([*command, "bench.tallest=100000", "bench.rounds=2", f"output={figures}"])
-    assert done.wait() == 0, done.stderr
+    resident("mpi")(pool, "rows", "bench.tallest=100000", "bench.rounds=2", f"output={figures}")
     found = json.loads(figures.read_text())["rows"]
     assert [row["rows"] for row in found] == [10_000, 100_000]
     assert found[0]["ratio"] == 1
@@ -86,28 +119,24 @@ def test_tables_of_two_workers(tmp_path: Path) -> None:
 
 RACED = ["ours", "ddp", "mpi4py", "threads", "alone", "library", "sharded", "late"]
 RATIOS = ["ddp_ratio", "bound", "mpi4py_ratio", "threads_ratio", "ordered_ratio", "sharded_ratio", "overlap_ratio"]
-RACE = ["-m", "distbp", "bench", "race", "bench.rounds=2"]
+TWO = ["mlp_small", "neumf"]
 
 
 @pytest.mark.parametrize(
-    ("start", "models", "missing"),
+    ("bench", "models", "missing"),
     [
-        ([sys.executable, *RACE, "workers=2"], ["mlp_small", "neumf"], ()),
-        pytest.param(
-            [str(BIN / "mpirun"), "--oversubscribe", "-n", "2", sys.executable, *RACE],
-            ["mlp_small", "neumf"],
-            ("ddp_torchrun",),
-            marks=pytest.mark.long,
-        ),
-        ([str(BIN / "torchrun"), "--nproc-per-node", "2", *RACE], ["mlp_small"], ("mpi4py", "ddp_torchrun")),
+        (workers, TWO, ()),
+        pytest.param(mpirun, TWO, ("ddp_torchrun",), marks=pytest.mark.long),
+        (resident("torch"), ["mlp_small"], ("mpi4py", "ddp_torchrun")),
     ],
     ids=["workers", "mpirun", "torchrun"],
 )
-def test_a_race_of_two_workers(tmp_path: Path, start: list[str], models: list[str], missing: tuple[str, ...]) -> None:
+def test_a_race_of_two_workers(
+    pool: Pool, tmp_path: Path, bench: Printed, models: list[str], missing: tuple[str, ...]
+) -> None:
     figures = tmp_path / "figures.json"
-    done = Run([*start, f"bench.models=[{','.join(models)}]", f"output={figures}"])
-    assert done.wait() == 0, done.stderr
-    named = [text.split()[0] for text in done.stdout.splitlines()]
+    told = bench(pool, "race", "bench.rounds=2", f"bench.models=[{','.join(models)}]", f"output={figures}")
+    named = [text.split()[0] for text in told.splitlines()]
     assert named[: len(models) + 2] == ["model", *models, "geomean"]
     found = json.loads(figures.read_text())
     assert found["environment"]["workers"] == 2
