@@ -1,7 +1,8 @@
 """The fused kernels of torch's optimizers, called without what ``Optimizer.step`` does around them.
 
-Its hooks, the profiler's record and lists sorted by device and dtype take a small model longer than the kernel. The
-kernels are operators of ATen, called as a program calls its primitives; groups and state are still the optimizer's.
+Its hooks, the profiler's record and lists sorted by device and dtype take a small model longer than the kernel, and
+its first call imports torch's compiler. The kernels are operators of ATen, called as a program calls its primitives;
+groups and state are still the optimizer's, and look as its own step leaves them.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,44 +11,40 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer
+from torch.optim import Optimizer
 
-Kept = Mapping[str, Any]
-Kernel = Callable[[Tensor, Tensor, Kept, Kept, Tensor], None]
-"""``kernel(w, g, state, group, scale)``: w and its state after a step on g / scale."""
+from distbp.training.uncompiled import FusedAdagrad, FusedAdam, FusedAdamW, FusedSGD
+
+State = dict[str, Any]
+Group = Mapping[str, Any]
+Kernel = Callable[[Tensor, Tensor, State, Group, Tensor], None]
+"""``kernel(w, g, state, group, scale)``: w and its state, which may begin here, after a step on g / scale."""
 
 
 def fused_step(optimizer: Optimizer, scale: Tensor) -> None:
     """One step on all gradients, each divided by ``scale`` on the way: the bits of ``optimizer.step()``.
 
-    That makes the state, in the first step, and does what has no kernel here. The parameters are plain tensors, which
-    no tape follows.
+    The parameters are plain tensors, which no tape follows.
     """
-    kernel = KERNELS.get(type(optimizer))
-    if kernel is None:
-        for group in optimizer.param_groups:
-            for w in group["params"]:
-                if w.grad is not None:
-                    w.grad.div_(scale)
-        optimizer.step()
-        return
-    if not all(_ready(group, optimizer.state) for group in optimizer.param_groups):
-        optimizer.grad_scale = scale  # type: ignore[attr-defined]
-        optimizer.step()
-        return
+    kernel = KERNELS.get(type(optimizer), _divided)
     for group in optimizer.param_groups:
         for w in group["params"]:
             if w.grad is not None:
                 kernel(w, w.grad, optimizer.state[w], group, scale)
+    if kernel is _divided:
+        optimizer.step()
 
 
-def _ready(group: Kept, state: Mapping[Tensor, Kept]) -> bool:
-    """Whether the group asks for a fused kernel, and has the state that it needs (plain SGD needs none)."""
-    return bool(group["fused"]) and (group.get("momentum") == 0 or all(state[w] for w in group["params"]))
+def _divided(_w: Tensor, g: Tensor, _state: State, _group: Group, scale: Tensor) -> None:
+    """What has no kernel here steps by itself, on gradients that are divided."""
+    g.div_(scale)
 
 
-def _sgd(w: Tensor, g: Tensor, state: Kept, group: Kept, scale: Tensor) -> None:
+def _sgd(w: Tensor, g: Tensor, state: State, group: Group, scale: Tensor) -> None:
     momentum = group["momentum"]
+    first = not state
+    if momentum and first:
+        state["momentum_buffer"] = torch.empty_like(g)
     torch._fused_sgd_(
         [w],
         [g],
@@ -58,12 +55,15 @@ def _sgd(w: Tensor, g: Tensor, state: Kept, group: Kept, scale: Tensor) -> None:
         dampening=group["dampening"],
         nesterov=group["nesterov"],
         maximize=group["maximize"],
-        is_first_step=False,
+        is_first_step=first,
         grad_scale=scale,
     )
 
 
-def _moments(w: Tensor, g: Tensor, state: Kept, group: Kept, scale: Tensor, *, kernel: Callable[..., None]) -> None:
+def _moments(w: Tensor, g: Tensor, state: State, group: Group, scale: Tensor, *, kernel: Callable[..., None]) -> None:
+    if not state:
+        state["step"] = torch.zeros((), device=w.device)
+        state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(w), torch.zeros_like(w)
     state["step"].add_(1)
     beta1, beta2 = group["betas"]
     kernel(
@@ -84,7 +84,7 @@ def _moments(w: Tensor, g: Tensor, state: Kept, group: Kept, scale: Tensor, *, k
     )
 
 
-def _adagrad(w: Tensor, g: Tensor, state: Kept, group: Kept, scale: Tensor) -> None:
+def _adagrad(w: Tensor, g: Tensor, state: State, group: Group, scale: Tensor) -> None:
     state["step"].add_(1)
     torch._fused_adagrad_(
         [w],
@@ -101,8 +101,8 @@ def _adagrad(w: Tensor, g: Tensor, state: Kept, group: Kept, scale: Tensor) -> N
 
 
 KERNELS: Mapping[type[Optimizer], Kernel] = {
-    SGD: _sgd,
-    Adam: partial(_moments, kernel=torch._fused_adam_),
-    AdamW: partial(_moments, kernel=torch._fused_adamw_),
-    Adagrad: _adagrad,
+    FusedSGD: _sgd,
+    FusedAdam: partial(_moments, kernel=torch._fused_adam_),
+    FusedAdamW: partial(_moments, kernel=torch._fused_adamw_),
+    FusedAdagrad: _adagrad,
 }

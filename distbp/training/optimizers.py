@@ -10,10 +10,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
+from torch.optim import Optimizer, RMSprop
 
 from distbp.bounds import Fraction, NonNegative, Positive
 from distbp.training.fused import fused_step
+from distbp.training.uncompiled import FusedAdagrad, FusedAdam, FusedAdamW, FusedSGD
 
 Parameters = Iterable[Tensor] | Iterable[dict[str, Any]]
 """Flat tensors, or groups of them (``params``), each with a ``rate``: a factor of the learning rate."""
@@ -28,7 +29,7 @@ def sgd(
     weight_decay: NonNegative = 0.0,
 ) -> Optimizer:
     """``v <- momentum v + g + weight_decay w;  w <- w - lr v`` (Nesterov: ``w <- w - lr (g + momentum v)``)."""
-    return SGD(parameters, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay, fused=True)
+    return FusedSGD(parameters, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay, fused=True)
 
 
 def adam(
@@ -41,7 +42,7 @@ def adam(
     weight_decay: NonNegative = 0.0,
 ) -> Optimizer:
     """Kingma and Ba 2015: ``w <- w - lr m / (sqrt(v) + eps)``, m and v the corrected running moments of g."""
-    return Adam(parameters, lr=lr, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay, fused=True)
+    return FusedAdam(parameters, lr=lr, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay, fused=True)
 
 
 def adamw(
@@ -54,14 +55,14 @@ def adamw(
     weight_decay: NonNegative = 0.01,
 ) -> Optimizer:
     """Loshchilov and Hutter 2019: Adam, and apart from it ``w <- w - lr weight_decay w``."""
-    return AdamW(parameters, lr=lr, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay, fused=True)
+    return FusedAdamW(parameters, lr=lr, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay, fused=True)
 
 
 def adagrad(
     parameters: Parameters, *, lr: Positive, eps: Positive = 1e-10, weight_decay: NonNegative = 0.0
 ) -> Optimizer:
     """Duchi et al. 2011: ``s <- s + g^2;  w <- w - lr g / (sqrt(s) + eps)``."""
-    return Adagrad(parameters, lr=lr, eps=eps, weight_decay=weight_decay, fused=True)
+    return FusedAdagrad(parameters, lr=lr, eps=eps, weight_decay=weight_decay, fused=True)
 
 
 def rmsprop(
