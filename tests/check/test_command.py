@@ -42,9 +42,9 @@ def test_two_workers_hold_every_law(tmp_path: Path) -> None:
     assert {line.split()[0] for line in worst[1:]} == LAWS.keys() - {"runs", "turn", "buffer"}
 
 
-def test_a_program_that_casts_is_held_to_autocast(tmp_path: Path) -> None:
-    done = run(tmp_path, "check", "precision=bf16", "batch_size=8", "output=laws.txt")
-    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+def test_a_program_that_casts_is_held_to_autocast(here: Distbp, tmp_path: Path) -> None:
+    answer = here("check", "precision=bf16", "batch_size=8", "output=laws.txt")
+    assert (answer.code, answer.out) == (0, ""), answer.err
     text = (tmp_path / "laws.txt").read_text()
     (rounding,) = (line.split() for line in text.splitlines() if line.startswith("rounding "))
     assert 1e-3 < float(rounding[1]) < float(rounding[2])

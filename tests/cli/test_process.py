@@ -181,9 +181,12 @@ def test_help_may_be_cut_short(tmp_path: Path) -> None:
     assert done.stderr == ""
 
 
-def test_a_loss_that_is_no_number_ends_the_job(folder: Path) -> None:
-    code, _, err, _ = answer(["distbp", "optimizer=sgd", "optimizer.lr=1e30", "run_dir=exploded"], folder, {})
-    assert code == 3
+def test_a_loss_that_is_no_number_ends_the_job(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    assert cli.main(["optimizer=sgd", "optimizer.lr=1e30", "run_dir=exploded", "comm=local"]) == 3
+    err = capfd.readouterr().err
     assert "distbp: error: rank 0 failed at step" in err
     assert "the loss is" in err
 

@@ -33,19 +33,19 @@ def test_the_table_and_then_the_source(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_file_of_the_default_workload_runs_by_itself(tmp_path: Path) -> None:
-    done = run(tmp_path, "explain", "output=passes.py", "batch_size=8")
-    assert done.returncode == 0, done.stderr
-    assert "the arena: " in done.stdout.splitlines()[-1]
+def test_the_file_of_the_default_workload_runs_by_itself(here: Distbp, tmp_path: Path) -> None:
+    answer = here("explain", "output=passes.py", "batch_size=8")
+    assert answer.code == 0, answer.err
+    assert "the arena: " in answer.out.splitlines()[-1]
     printed = run_file(tmp_path / "passes.py")
     assert sorted(printed) == sorted([*GRADIENTS, "loss"])
     assert 0 < printed["loss"] < 1000
 
 
-def test_the_casts_of_a_precision_are_shown_and_run(tmp_path: Path) -> None:
-    done = run(tmp_path, "explain", "output=passes.py", "batch_size=8", "precision=bf16")
-    assert done.returncode == 0, done.stderr
-    casts = [line for line in done.stdout.splitlines() if " _to_copy " in line]
+def test_the_casts_of_a_precision_are_shown_and_run(here: Distbp, tmp_path: Path) -> None:
+    answer = here("explain", "output=passes.py", "batch_size=8", "precision=bf16")
+    assert answer.code == 0, answer.err
+    casts = [line for line in answer.out.splitlines() if " _to_copy " in line]
     assert len(casts) == 7  # three layers' weights and biases, and the pictures
     assert "linear_1_weight_bf16.copy_(linear_1_weight)" in (tmp_path / "passes.py").read_text()
     printed = run_file(tmp_path / "passes.py")
