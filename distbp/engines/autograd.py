@@ -88,7 +88,8 @@ class AutogradEngine(Engine):
         trainable = {n: p for n, p in (*self._parameters.items(), *self.tables.items()) if p.requires_grad}
         formed: dict[str, Tensor | None] = {}
         if loss_sum.requires_grad and trainable:
-            seed = torch.full_like(loss_sum, self.scale)
+            # torch knows a seed of one; the shape of one that is given it compares by symbolic shapes, slow to load
+            seed = None if self.scale == 1 else torch.full_like(loss_sum, self.scale)
             gradients = torch.autograd.grad(loss_sum, [*trainable.values()], seed, allow_unused=True)
             formed = dict(zip(trainable, gradients, strict=True))
         for name in self._parameters:

@@ -12,6 +12,7 @@ from torch import nn
 
 from distbp.data import order
 from distbp.workloads.perceptron import layers as fully_connected
+from distbp.workloads.undrawn import undrawn
 
 KERNEL = 5  # pixels a side that LeNet's convolutions look at
 
@@ -59,7 +60,7 @@ def convolution(
     ``W ~ U(-sqrt(6 / n), sqrt(6 / n))`` with n the inputs of one output, ``b = 0`` (He et al. 2015, equation 10).
     """
     empty = nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=bias, device="meta")
-    layer = empty.to_empty(device="cpu")
+    layer = undrawn(empty)
     bound = math.sqrt(6 / (inputs * kernel**2))
     with torch.no_grad():
         layer.weight.uniform_(-bound, bound, generator=generator)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from distbp.data import order
 from distbp.workloads.perceptron import linear
+from distbp.workloads.undrawn import undrawn
 
 EPSILON = 1e-3  # of batch norm, as in TensorFlow
 CHANNELS = 3  # red, green, blue
@@ -144,8 +145,7 @@ def convolution(
 
     ``W ~ U(-sqrt(6 / n), sqrt(6 / n))`` with n the inputs of one output (He et al. 2015, equation 10).
     """
-    empty = Same(inputs, outputs, kernel, stride=stride, groups=groups, bias=False, device="meta")
-    layer = empty.to_empty(device="cpu")
+    layer = undrawn(Same(inputs, outputs, kernel, stride=stride, groups=groups, bias=False, device="meta"))
     bound = math.sqrt(6 * groups / (inputs * kernel**2))
     with torch.no_grad():
         layer.weight.uniform_(-bound, bound, generator=generator)

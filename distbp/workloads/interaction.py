@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from distbp.workloads.perceptron import linear
+from distbp.workloads.undrawn import undrawn
 
 
 class DLRM(nn.Module):
@@ -56,7 +57,7 @@ def layers(widths: Sequence[int], generator: torch.Generator) -> nn.Sequential:
 
 def bags(height: int, width: int, generator: torch.Generator) -> nn.EmbeddingBag:
     """Sums of rows ``W ~ U(-sqrt(1 / height), sqrt(1 / height))``, as the paper's authors begin; updated sparsely."""
-    table = nn.EmbeddingBag(height, width, mode="sum", sparse=True, device="meta").to_empty(device="cpu")
+    table = undrawn(nn.EmbeddingBag(height, width, mode="sum", sparse=True, device="meta"))
     with torch.no_grad():
         table.weight.uniform_(-(height**-0.5), height**-0.5, generator=generator)
     return table

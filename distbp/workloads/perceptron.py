@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from distbp.data import order
+from distbp.workloads.undrawn import undrawn
 
 
 def perceptron(widths: Sequence[int], *, dropout: float, seed: int) -> nn.Sequential:
@@ -28,7 +29,7 @@ def linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
 
     ``W ~ U(-sqrt(6 / inputs), sqrt(6 / inputs))``, ``b = 0`` (He et al. 2015, equation 10).
     """
-    layer = nn.Linear(inputs, outputs, device="meta").to_empty(device="cpu")  # its own draws are never made
+    layer = undrawn(nn.Linear(inputs, outputs, device="meta"))
     bound = math.sqrt(6 / inputs)
     with torch.no_grad():
         layer.weight.uniform_(-bound, bound, generator=generator)
