@@ -51,10 +51,12 @@ def yardstick() -> tuple[float, float]:
     return float(accuracy), float(area)
 
 
+@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("experiment", ["nlp/classifier_recurrent", "nlp/classifier_encoder"])
-def test_a_reader_is_above_logistic_regression_on_word_counts(tmp_path: Path, experiment: str) -> None:
+def test_a_reader_is_above_logistic_regression_on_word_counts(tmp_path: Path, experiment: str, seed: int) -> None:
     torch.set_num_threads(1)
-    request = config.request(f"experiment={experiment}", "evaluate.every=never", f"run_dir={tmp_path / 'run'}")
+    words = f"experiment={experiment}", f"seed={seed}", "evaluate.every=never", f"run_dir={tmp_path / 'run'}"
+    request = config.request(*words)
     metrics = job.train(request, LocalCommunicator(), Console(quiet=True))["metrics"]
     accuracy, area = yardstick()
     assert metrics["accuracy"] > accuracy
