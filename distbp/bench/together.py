@@ -13,12 +13,15 @@ TRIAL = 3  # steps whose time says how many make a slice
 def together(steps: Mapping[str, Step], counts: Mapping[str, int], comm: Communicator, *, rounds: int) -> Times:
     """Milliseconds a step of each contender in each round, ``counts[name]`` steps a slice. Collective.
 
-    A worker that is done with a slice waits for the others in a barrier, on a core of its own: nothing is timed there.
+    A slice begins after one step that is not timed: it finds what a step of its own kind left in the caches, and not
+    what the contender before it did. A worker that is done with a slice waits for the others in a barrier, on a core
+    of its own: nothing is timed there.
     """
     times: dict[str, list[float]] = {name: [] for name in steps}
     with uncollected():
         for number in range(rounds):
             for name in rotated(list(steps), number):
+                steps[name]()
                 comm.barrier(name=NAME)
                 times[name].append(1000 * seconds(steps[name], counts[name]) / counts[name])
     everyone = comm.gather_json(times, name=NAME)

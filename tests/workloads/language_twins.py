@@ -1,36 +1,38 @@
 """Language models trained as people do in plain torch, by the recipes of ``experiment=nlp/...``, for the same figures.
 
-Each has its own weights, its own cut into streams or windows, and torch's own modules: what it shares with the project
-is the text and its units. ``python -m tests.workloads.language_twins lstm_small`` prints a perplexity; overrides may
-follow the name.
+Each has its own cut into streams or windows, and torch's own modules: what it shares with the project is the text, its
+units, and the weights that it begins with. ``python -m tests.workloads.language_twins lstm_small`` prints a perplexity;
+overrides may follow the name.
 """
 
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from distbp import config
+from distbp import config, job
+from distbp.comm.local import LocalCommunicator
 from distbp.data.vocabulary import Vocabulary
+from distbp.schema import Request
 from distbp.workloads.texts import texts
 
 Batch = tuple[Tensor, Tensor]
 
 
 class Net(nn.Module):
-    """Embedding, LSTM, and a layer of scores; weights uniform, biases 0."""
+    """Embedding, LSTM, and a layer of scores."""
+
+    names: Mapping[str, str] = {}  # those of the project are its own
 
     def __init__(self, vocabulary: int, told: Any) -> None:
         super().__init__()
         self.token = nn.Embedding(vocabulary, told["width"])
         self.lstm = nn.LSTM(told["width"], told["width"], told["layers"])
         self.head = nn.Linear(told["width"], vocabulary)
-        for p in self.parameters():
-            nn.init.uniform_(p, -told["spread"], told["spread"]) if p.dim() > 1 else nn.init.zeros_(p)
 
     def forward(self, units: Tensor, state: Any) -> tuple[Tensor, Any]:
         y, state = self.lstm(self.token(units), state)
@@ -39,6 +41,14 @@ class Net(nn.Module):
 
 class Gpt(nn.Module):
     """torch's own encoder layers, norm first, under a mask."""
+
+    names: Mapping[str, str] = {
+        "blocks": "layers",
+        "attention.qkv.": "self_attn.in_proj_",
+        "attention.project": "self_attn.out_proj",
+        "perceptron.0": "linear1",
+        "perceptron.2": "linear2",
+    }
 
     def __init__(self, vocabulary: int, told: Any) -> None:
         super().__init__()
@@ -50,10 +60,6 @@ class Gpt(nn.Module):
             for _ in range(told["layers"])
         )
         self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, vocabulary, bias=False)
-        for name, p in self.named_parameters():
-            if p.dim() > 1:
-                ends = name.endswith(("out_proj.weight", "linear2.weight"))
-                nn.init.normal_(p, std=0.02 / (math.sqrt(2 * told["layers"]) if ends else 1))
 
     def forward(self, units: Tensor, _state: Any) -> tuple[Tensor, Any]:
         n = units.shape[1]
@@ -80,7 +86,7 @@ def windows(codes: Tensor, told: Any, batch_size: int) -> Iterator[Batch]:
     return ((rows[chosen], after[chosen]) for chosen in order)
 
 
-TWINS: dict[str, tuple[type[nn.Module], Callable[[Tensor, Any, int], Iterator[Batch]]]] = {
+TWINS: dict[str, tuple[type[Net] | type[Gpt], Callable[[Tensor, Any, int], Iterator[Batch]]]] = {
     "nlp/lstm_lm": (Net, columns),
     "nlp/transformer_lm": (Gpt, windows),
 }
@@ -97,6 +103,7 @@ def perplexity(experiment: str, *words: str) -> float:
     vocabulary = Vocabulary(found[0], told["unit"], least=told["least"])
     training, _, test = (torch.from_numpy(vocabulary.encode(text)) for text in found)
     net = make(len(vocabulary), told)
+    net.load_state_dict(beginning(request, net.names))
     optimizer = torch.optim.AdamW(
         net.parameters(), lr=1.0, betas=(rate["beta1"], rate["beta2"]), weight_decay=rate["weight_decay"], fused=True
     )
@@ -119,6 +126,14 @@ def perplexity(experiment: str, *words: str) -> float:
             optimizer.step()
             step += 1
     return math.exp(mean_loss(net, batches(test, told, size)))
+
+
+def beginning(request: Request, names: Mapping[str, str]) -> dict[str, Tensor]:
+    """The weights that the project begins with, under the twin's names."""
+    weights = job.build_workload(request, LocalCommunicator()).module.state_dict()
+    for mine, its in names.items():
+        weights = {name.replace(mine, its): tensor for name, tensor in weights.items()}
+    return weights
 
 
 @torch.no_grad()

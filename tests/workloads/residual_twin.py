@@ -1,6 +1,6 @@
 """ResNet-20 in plain torch, as most people write it, and an ordinary loop that trains it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -55,11 +55,16 @@ def twin_of(module: nn.Module, channels: int, classes: int) -> ResNet20:
     return twin
 
 
-def train(twin: nn.Module, parts: Iterable[tuple[Part, float]], *, weight_decay: float) -> None:
-    """A step of SGD with momentum on each part, at its rate."""
+def train(twin: nn.Module, batches: Iterable[tuple[Sequence[Part], float]], *, weight_decay: float) -> None:
+    """A step of SGD with momentum on each batch, at its rate: the mean loss over its parts.
+
+    Each part has a batch norm of its own, as on workers of which each has one.
+    """
     optimizer = torch.optim.SGD(twin.parameters(), lr=0.0, momentum=0.9, weight_decay=weight_decay)
-    for part, lr in parts:
+    for parts, lr in batches:
         optimizer.param_groups[0]["lr"] = lr
         optimizer.zero_grad()
-        F.cross_entropy(twin(*part.inputs), part.target).backward()
+        samples = sum(map(len, parts))
+        for part in parts:
+            (F.cross_entropy(twin(*part.inputs), part.target, reduction="sum") / samples).backward()
         optimizer.step()

@@ -47,8 +47,8 @@ def job(path: Path, **others: Any) -> Workload:
 def test_fifty_steps_are_those_of_the_twin(folder: Path, tmp_path: Path, engine: str) -> None:
     workload = wide.widened(job(folder))
     twin = residual_twin.twin_of(workload.module, 1, 3)
-    parts = ((part, LR) for part in wide.batches(workload.training, BATCH))
-    residual_twin.train(twin, parts, weight_decay=1e-4)
+    whole = (([part], LR) for part in wide.batches(workload.training, BATCH))
+    residual_twin.train(twin, whole, weight_decay=1e-4)
     ours = wide.trained(
         workload, engine, tmp_path, batch_size=BATCH, optimizer="sgd", lr=LR, momentum=0.9, weight_decay=1e-4
     )
