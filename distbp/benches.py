@@ -20,27 +20,31 @@ from distbp.doctor import cpu_model
 from distbp.errors import RequestError
 from distbp.output import write
 from distbp.precision import Precision
+from distbp.result import device_name
 from distbp.schema import Request
 
+CPU = torch.device("cpu")
 
-def bench_engines(request: Request, _comm: Communicator, _console: Console) -> dict[str, Any]:
-    """The engines compared on this machine's CPU."""
+
+def bench_engines(request: Request, comm: Communicator, _console: Console) -> dict[str, Any]:
+    """The engines compared on the device that a training would have."""
     from distbp.bench import engines
+    from distbp.bench.setting import Setting
 
-    refuse_gpu_and_unwritable(request, precisions=("fp32", "bf16"))
+    gpu = comm.device.type == "cuda"
+    refuse_unwritable(request, precisions=("fp32", "bf16"))
     everything = torch.get_num_threads()
-    threads = [*dict.fromkeys([1, everything])] if request.threads == "auto" else [request.threads]
+    threads = [*dict.fromkeys([1, everything][gpu:])] if request.threads == "auto" else [request.threads]
     models = MODELS if request.bench.models == "all" else request.bench.models
     result = engines.bench(
         models,
         threads,
         rounds=request.bench.rounds,
         compiled=request.bench.compile == "auto",
-        seed=request.seed,
+        setting=Setting(request.seed, Precision(request.precision), comm.device),
         say=lambda line: print(line, flush=True),
-        precision=Precision(request.precision),
     )
-    result["environment"] = {**environment(everything), "precision": request.precision}
+    result["environment"] = {**environment(everything, comm.device), "precision": request.precision}
     if request.output:
         write(json.dumps(result, indent=2), request.output)
     return result
@@ -90,10 +94,10 @@ def say(comm: Communicator) -> Callable[[str], None]:
     return lambda line: print(line, flush=True) if comm.rank == 0 else None
 
 
-def environment(threads: int) -> dict[str, Any]:
+def environment(threads: int, device: torch.device = CPU) -> dict[str, Any]:
     """What the figures were measured on."""
     return {
-        "device": "cpu",
+        "device": device_name(device),
         "threads": threads,
         "cpu": cpu_model(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
@@ -101,15 +105,17 @@ def environment(threads: int) -> dict[str, Any]:
     }
 
 
-def refuse_gpu_and_unwritable(request: Request, *, precisions: Sequence[str] = ("fp32",)) -> None:
-    """RequestError, before minutes of measurement, for a GPU and for an ``output`` that could not be written.
+def refuse_gpu_and_unwritable(request: Request) -> None:
+    """RequestError, before minutes of measurement, for a GPU and for an ``output`` that could not be written."""
+    if request.device == "cuda":
+        raise RequestError("device", request.device, "cpu is allowed: this bench compares on a CPU")
+    refuse_unwritable(request, precisions=("fp32",))
 
-    And for a precision in which nothing is measured: float16 has no kernels on a CPU that are worth it.
-    """
+
+def refuse_unwritable(request: Request, *, precisions: Sequence[str]) -> None:
+    """RequestError for an ``output`` that could not be written, and for a precision in which nothing is measured."""
     if request.precision not in precisions:
         raise RequestError("precision", request.precision, f"{' or '.join(precisions)} is allowed with this bench")
-    if request.device == "cuda":
-        raise RequestError("device", request.device, "cpu is allowed: bench compares on a CPU")
     if request.output:
         try:
             Path(request.output).open("a").close()

@@ -119,7 +119,8 @@ class Compiled(Autograd):
 
 def flattened(layout: Layout, parameters: Mapping[str, Tensor]) -> Tensor:
     """The parameters of a layout, moved into one flat tensor that has an equally flat gradient."""
-    flat, flat.grad = (layout.allocate(torch.device("cpu")) for _ in range(2))
+    device = parameters[layout.spans[0].name].device
+    flat, flat.grad = (layout.allocate(device) for _ in range(2))
     adopt(parameters, layout.views(flat))
     return flat
 

@@ -10,9 +10,9 @@ import torch
 
 from distbp.bench.contenders import Autograd, Compiled, Contender, Manual
 from distbp.bench.memory import Memory, memory
-from distbp.bench.models.table import build
 from distbp.bench.rounds import Times, race, ratios, spread
-from distbp.precision import FP32, Precision
+from distbp.bench.setting import Setting
+from distbp.precision import FP32
 
 HEAD = (
     f"{'model':<10}{'threads':>8}{'manual ms':>18}{'autograd ms':>18}{'compile ms':>18}"
@@ -28,14 +28,13 @@ def bench(
     *,
     rounds: int,
     compiled: bool,
-    seed: int,
+    setting: Setting,
     say: Callable[[str], None],
-    precision: Precision = FP32,
 ) -> dict[str, Any]:
     """``rows`` and ``summary`` of the comparison; each row is said as soon as it is known, then the summary."""
     say(HEAD)
     rows = []
-    for row in compare(models, threads, rounds=rounds, compiled=compiled, seed=seed, precision=precision):
+    for row in compare(models, threads, setting, rounds=rounds, compiled=compiled):
         say(line(row))
         rows.append(row)
     summary = summarise(rows)
@@ -44,31 +43,29 @@ def bench(
 
 
 def compare(
-    models: Sequence[str], threads: Sequence[int], *, rounds: int, compiled: bool, seed: int, precision: Precision
+    models: Sequence[str], threads: Sequence[int], setting: Setting, *, rounds: int, compiled: bool
 ) -> Iterator[Row]:
     """A row for each model and number of threads. A model's memory is that of one thread, in each of its rows."""
     for model in models:
-        peaks = {engine: memory(model, engine, seed=seed, precision=precision) for engine in ("manual", "autograd")}
+        peaks = {engine: memory(model, engine, setting) for engine in ("manual", "autograd")}
         for number in threads:
             with thread_count(number):
-                racing = contenders(model, seed, compiled=compiled, precision=precision)
-                steps = {name: contender.step for name, contender in racing}
-                yield make_row(model, number, race(steps, rounds=rounds), peaks)
+                steps = {name: contender.step for name, contender in contenders(model, setting, compiled=compiled)}
+                yield make_row(model, number, race(steps, rounds=rounds, settle=setting.settle), peaks)
 
 
-def contenders(
-    model: str, seed: int, *, compiled: bool, precision: Precision = FP32
-) -> Iterator[tuple[str, Contender]]:
+def contenders(model: str, setting: Setting, *, compiled: bool) -> Iterator[tuple[str, Contender]]:
     """The ways to train a model, each with its own module and batch, all equal in the beginning.
 
     In another precision than fp32 the manual engine runs once more in that.
     """
-    yield "manual", Manual(build(model, seed=seed), precision=precision)
-    yield "autograd", Autograd(build(model, seed=seed), precision=precision)
+    precision = setting.precision
+    yield "manual", Manual(setting.case(model), precision=precision)
+    yield "autograd", Autograd(setting.case(model), precision=precision)
     if precision != FP32:
-        yield "fp32", Manual(build(model, seed=seed))
+        yield "fp32", Manual(setting.case(model))
     if compiled:
-        contender = Compiled(build(model, seed=seed), precision=precision)
+        contender = Compiled(setting.case(model), precision=precision)
         try:
             contender.step()
         except Exception as error:  # whatever stops torch.compile here: no C++ compiler, first of all

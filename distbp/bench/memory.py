@@ -1,5 +1,5 @@
-"""The memory of one step, in a process of its own: ``python -m distbp.bench.memory MODEL ENGINE PRECISION SEED`` prints
-JSON.
+"""The memory of one step, in a process of its own: ``python -m distbp.bench.memory MODEL ENGINE PRECISION SEED DEVICE``
+prints JSON.
 
 A step's memory is what stands at its high-water mark beyond what every engine needs: the parameters, the buffers, their
 gradients, the optimizer's state and the batch. Whatever an engine keeps between its steps, its arena above all, counts;
@@ -22,9 +22,9 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from distbp.bench.contenders import Autograd, Contender, Manual
-from distbp.bench.models.table import build
+from distbp.bench.setting import Setting
 from distbp.comm.watch import die_with_parent
-from distbp.precision import FP32, Precision
+from distbp.precision import Precision
 
 ENGINES: dict[str, Callable[..., Contender]] = {"manual": Manual, "autograd": partial(Autograd, keep=True)}
 WARM_UP = 2  # steps: the first lowers, makes the optimizer's state and fills the caches
@@ -37,12 +37,13 @@ class Memory(TypedDict):
 
     held: int
     peak: int
-    resident: int | None  # null where /proc does not tell
+    resident: int | None  # null where /proc does not tell, and of a GPU
 
 
-def memory(model: str, engine: str, *, seed: int, precision: Precision = FP32) -> Memory:
+def memory(model: str, engine: str, setting: Setting) -> Memory:
     """The memory of one step, measured in a fresh process."""
-    command = [sys.executable, "-m", "distbp.bench.memory", model, engine, precision.name, str(seed)]
+    told = [setting.precision.name, str(setting.seed), str(setting.device)]
+    command = [sys.executable, "-m", "distbp.bench.memory", model, engine, *told]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command[1:])} ended with exit code {done.returncode}:\n{done.stderr}")
@@ -50,12 +51,15 @@ def memory(model: str, engine: str, *, seed: int, precision: Precision = FP32) -
     return found
 
 
-def measure(model: str, engine: str, *, seed: int, precision: Precision) -> Memory:
+def measure(model: str, engine: str, setting: Setting) -> Memory:
     """The memory of one step on one thread, in this process."""
     torch.set_num_threads(1)
-    kind = partial(ENGINES[engine], precision=precision)
-    warm(kind(build(model, seed=seed, batch=2)))  # the kernels' code and the libraries' own tables
-    make = lambda: kind(build(model, seed=seed))  # noqa: E731 - made anew for each of the two
+    kind = partial(ENGINES[engine], precision=setting.precision)
+    warm(kind(setting.case(model, batch=2)))  # the kernels' code and the libraries' own tables
+    make = lambda: kind(setting.case(model))  # noqa: E731 - made anew for each of the two
+    if setting.device.type == "cuda":
+        held, peak = peak_on_gpu(make, setting.device)
+        return {"held": held, "peak": peak, "resident": None}
     resident = resident_peak(make)
     held, peak = allocated_peak(make)
     return {"held": held, "peak": peak, "resident": resident}
@@ -74,6 +78,16 @@ def allocated_peak(make: Callable[[], Contender]) -> tuple[int, int]:
             contender.step()
     held = size(contender.held())
     return held, highest(profiler) - held
+
+
+def peak_on_gpu(make: Callable[[], Contender], device: torch.device) -> tuple[int, int]:
+    """The same two figures of a GPU's allocator, beyond what it had given out before."""
+    before = torch.cuda.memory_allocated(device)
+    contender = warm(make())
+    torch.cuda.reset_peak_memory_stats(device)
+    contender.step()
+    held = size(contender.held())
+    return held, torch.cuda.max_memory_allocated(device) - before - held
 
 
 def highest(profiler: profile) -> int:
@@ -150,4 +164,5 @@ def forget_high_water() -> bool:
 
 if __name__ == "__main__":
     die_with_parent()
-    print(json.dumps(measure(sys.argv[1], sys.argv[2], precision=Precision(sys.argv[3]), seed=int(sys.argv[4]))))
+    _, model, engine, precision, seed, device = sys.argv
+    print(json.dumps(measure(model, engine, Setting(int(seed), Precision(precision), torch.device(device)))))

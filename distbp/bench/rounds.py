@@ -18,32 +18,40 @@ Times = Mapping[str, Sequence[float]]
 """Milliseconds a step: of each contender, round by round."""
 
 
-def race(steps: Mapping[str, Step], *, rounds: int) -> Times:
-    """Milliseconds a step of each contender in each round; whoever begins a round is last in the next."""
-    counts = {name: warm_up(step) for name, step in steps.items()}
+def nothing() -> None:
+    """What a CPU has to wait for when a step has returned."""
+
+
+def race(steps: Mapping[str, Step], *, rounds: int, settle: Step = nothing) -> Times:
+    """Milliseconds a step of each contender in each round; whoever begins a round is last in the next.
+
+    A slice ends when ``settle`` returns: that of a GPU waits until it has done what it was given.
+    """
+    counts = {name: warm_up(step, settle) for name, step in steps.items()}
     times: dict[str, list[float]] = {name: [] for name in steps}
     with uncollected():
         for number in range(rounds):
             for name in rotated(list(steps), number):
-                times[name].append(1000 * seconds(steps[name], counts[name]) / counts[name])
+                times[name].append(1000 * seconds(steps[name], counts[name], settle) / counts[name])
     return times
 
 
-def warm_up(step: Step) -> int:
+def warm_up(step: Step, settle: Step = nothing) -> int:
     """How many steps make a slice, found by taking ever more of them."""
-    seconds(step, WARM_UP)
-    count, taken = 1, seconds(step, 1)
+    seconds(step, WARM_UP, settle)
+    count, taken = 1, seconds(step, 1, settle)
     while taken < SLICE / 2:
         count *= 2
-        taken = seconds(step, count)
+        taken = seconds(step, count, settle)
     return math.ceil(count * SLICE / taken)
 
 
-def seconds(step: Step, count: int) -> float:
-    """The time that ``count`` steps take."""
+def seconds(step: Step, count: int, settle: Step = nothing) -> float:
+    """The time that ``count`` steps take, and what they have left to do."""
     begun = time.perf_counter()
     for _ in range(count):
         step()
+    settle()
     return time.perf_counter() - begun
 
 

@@ -17,6 +17,7 @@ from distbp.comm.channel import Channel
 from distbp.comm.channel_store import StoreChannel
 from distbp.comm.local import LocalCommunicator
 from distbp.comm.mpi import MpiCommunicator
+from distbp.comm.staged import Staged
 from distbp.comm.torch_dist import Store, TorchCommunicator
 from distbp.comm.world import World
 from distbp.errors import RequestError
@@ -36,7 +37,10 @@ def join(world: World, channel: Channel, *, kind: Kind, device: str, timeout: fl
     if chosen == "local":
         return LocalCommunicator(place)
     if chosen == "mpi":
-        return MpiCommunicator.join(world)
+        joined = MpiCommunicator.join(world)
+        return joined if place.type == "cpu" else Staged(joined, place)
+    if place.type == "cuda":
+        refuse_shared(channel.gather(_identity(place.index)))
     store = _meeting(world, channel)
     return TorchCommunicator.join(world, store, device=place, timeout=timeout + GRACE)
 
@@ -49,8 +53,6 @@ def choose(world: World, kind: Kind, device: str) -> Kind:
         raise RequestError("comm", kind, f"auto, mpi or torch, with {world.size} workers")
     if kind == "mpi" and world.launcher == "torchrun":
         raise RequestError("comm", kind, "auto or torch under torchrun; mpirun or srun starts workers for mpi")
-    if kind == "mpi" and device == "cuda":
-        raise RequestError("comm", kind, "auto or torch with device=cuda: GPUs are joined by NCCL")
     return kind
 
 
@@ -63,37 +65,36 @@ def _best(world: World, device: str) -> Kind:
 def own_device(channel: Channel, device: str) -> torch.device:
     """The device of this rank: its GPU by local rank, or the CPU; "auto" is a GPU where every rank has one.
 
-    RequestError, on every rank alike, where "cuda" is asked for and a rank has no GPU of its own.
+    RequestError, on every rank alike, where "cuda" is asked for and a rank finds no GPU. A launcher may show each rank
+    only its own, as index 0.
     """
     if device == "cpu":
         return torch.device("cpu")
     host = socket.gethostname()
     before = channel.gather(host)[: channel.rank].count(host)
-    index, identity = _gpu(before)
-    gpus = channel.gather(f"{host} {identity}" if identity else None)
-    if device == "auto" and None in gpus:
+    there = channel.gather(torch.cuda.is_available())
+    if device == "auto" and not all(there):
         return torch.device("cpu")
-    refuse_gpus(gpus)
-    return torch.device("cuda", index)
+    refuse_none(there)
+    return torch.device("cuda", before % torch.cuda.device_count())
 
 
-def _gpu(number: int) -> tuple[int, str]:
-    """Index and identity of the GPU for this machine's rank ``number``; the identity is "" where there is none.
-
-    A launcher may show each rank only its own GPU, as index 0.
-    """
-    if not torch.cuda.is_available():
-        return 0, ""
-    index = number % torch.cuda.device_count()
-    return index, str(torch.cuda.get_device_properties(index).uuid)
+def _identity(index: int) -> str:
+    """Which of all machines' GPUs is this machine's number ``index``."""
+    return f"{socket.gethostname()} {torch.cuda.get_device_properties(index).uuid}"
 
 
-def refuse_gpus(gpus: Sequence[str | None]) -> None:
-    """RequestError where a rank has no GPU (None), or two ranks have the same."""
-    if None in gpus:
-        raise RequestError("device", "cuda", f"cpu or auto: torch finds no GPU for rank {gpus.index(None)}")
+def refuse_none(there: Sequence[bool]) -> None:
+    """RequestError where some rank has no GPU."""
+    if not all(there):
+        raise RequestError("device", "cuda", f"cpu or auto: torch finds no GPU for rank {[*there].index(False)}")
+
+
+def refuse_shared(gpus: Sequence[str]) -> None:
+    """RequestError where two ranks have the same GPU: NCCL joins none of these."""
     if len(set(gpus)) < len(gpus):
-        raise RequestError("workers", len(gpus), f"at most one for each GPU, of which there are {len(set(gpus))}")
+        allowed = f"at most one for each GPU, of which there are {len(set(gpus))}; with comm=mpi workers may share one"
+        raise RequestError("workers", len(gpus), allowed)
 
 
 def _meeting(world: World, channel: Channel) -> Store:

@@ -10,6 +10,8 @@ from torch import Tensor
 from distbp.maps.base import Map
 from distbp.maps.registry import register_map
 
+FEW, LONG, BLOCK = 128, 1024, 512  # rows, and elements of an inner length and of its blocks
+
 
 @register_map("aten.linear.default")
 class LinearVector(Map):
@@ -35,15 +37,14 @@ class Linear(Map):
 
     @staticmethod
     def forward(x: Tensor, W: Tensor, b: Tensor | None = None) -> tuple[Tensor, Any]:
-        rows = _rows(x)
-        y = torch.mm(rows, W.t()) if b is None else torch.addmm(b, rows, W.t())
+        y = product(_rows(x), W.t(), b)
         return y if x.dim() == 2 else y.view(*x.shape[:-1], W.shape[0]), (x, W, b is None)
 
     @staticmethod
     def vjp(saved: Any, d_y: Tensor) -> tuple[Any, ...]:
         x, W, plain = saved
         rows = _rows(d_y)
-        d_x = torch.mm(rows, W)
+        d_x = product(rows, W)
         d_x = d_x if x.dim() == 2 else d_x.view(x.shape)
         return d_x, torch.mm(rows.t(), _rows(x)), None if plain else rows.sum(0)
 
@@ -71,6 +72,21 @@ class Bilinear(Map):
         d_z = torch.mm(d_h, W.reshape(o * i, j)).view(z.shape)
         d_w = torch.mm(d_h.t(), z.reshape(-1, j)).view(W.shape)
         return d_x, d_z, d_w, None if plain else rows.sum(0)
+
+
+def product(a: Tensor, b: Tensor, added: Tensor | None = None) -> Tensor:
+    """a b, and what is ``added`` to each row.   (N,K) (K,O) (O) -> (N,O).
+
+    Of few rows and a long inner length it is taken block by block. MKL packs b before it multiplies, and with 128 rows
+    or less that is much of its time: with 1,024 by 1,024 numbers in b two blocks take 3 to 16 % less than the whole.
+    With more rows it makes no difference.
+    """
+    cut = len(a) <= FEW and a.shape[1] >= LONG and b.shape[1] >= BLOCK and a.device.type == "cpu"
+    begin, *rest = zip(torch.split(a, BLOCK, 1), torch.split(b, BLOCK), strict=True) if cut else [(a, b)]
+    y = torch.mm(*begin) if added is None else torch.addmm(added, *begin)
+    for left, right in rest:
+        y.addmm_(left, right)
+    return y
 
 
 def _rows(x: Tensor) -> Tensor:

@@ -70,7 +70,7 @@ def test_every_contender_runs_as_often_and_begins_as_often() -> None:
     order: list[str] = []
     steps = {name: lambda name=name: order.append(name) for name in "abc"}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rounds, "warm_up", lambda step: 2)
+        patch.setattr(rounds, "warm_up", lambda step, settle: 2)
         times = rounds.race(steps, rounds=4)
     assert "".join(order) == "aabbcc" + "bbccaa" + "ccaabb" + "aabbcc"
     assert {name: len(taken) for name, taken in times.items()} == {"a": 4, "b": 4, "c": 4}
@@ -78,7 +78,7 @@ def test_every_contender_runs_as_often_and_begins_as_often() -> None:
 
 @pytest.mark.parametrize(("step_s", "count"), [(0.001, 100), (0.04, 3), (0.06, 2), (0.7, 1)])
 def test_a_slice_takes_a_tenth_of_a_second(monkeypatch: pytest.MonkeyPatch, step_s: float, count: int) -> None:
-    monkeypatch.setattr(rounds, "seconds", lambda step, number: number * step_s)
+    monkeypatch.setattr(rounds, "seconds", lambda step, number, settle: number * step_s)
     assert rounds.warm_up(lambda: None) == count
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from distbp.bench.contenders import Contender
 from distbp.bench.memory import allocated_peak, kilobytes, memory, resident_peak
 from distbp.bench.models.table import build
+from distbp.bench.setting import Setting
 
 MIB = 2**20
 
@@ -56,7 +57,7 @@ def test_the_process_agrees() -> None:
 
 
 def test_a_fresh_process_tells_the_same_twice() -> None:
-    first, again = (memory("mlp_small", "autograd", seed=0) for _ in range(2))
+    first, again = (memory("mlp_small", "autograd", Setting(0)) for _ in range(2))
     assert (first["held"], first["peak"]) == (again["held"], again["peak"])
     assert first["held"] == 3 * 4 * 101_770 + 32 * 784 * 4 + 32 * 8
     assert first["peak"] > 4 * 784 * 128  # the gradient of the first weight, on its way to the one that is held
@@ -64,4 +65,4 @@ def test_a_fresh_process_tells_the_same_twice() -> None:
 
 def test_a_process_that_fails_is_quoted() -> None:
     with pytest.raises(RuntimeError, match="KeyError: 'nonsense'"):
-        memory("nonsense", "autograd", seed=0)
+        memory("nonsense", "autograd", Setting(0))

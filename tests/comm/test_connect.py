@@ -11,7 +11,7 @@ import torch
 from distbp.comm import mpi
 from distbp.comm.base import Communicator, Name
 from distbp.comm.channel import channel, until
-from distbp.comm.connect import Kind, choose, join, own_device, refuse_gpus
+from distbp.comm.connect import Kind, choose, join, own_device, refuse_none, refuse_shared
 from distbp.comm.world import World
 from distbp.errors import JobError, RequestError
 from tests.pool import Pool
@@ -31,6 +31,7 @@ CHOICES: dict[str, tuple[World, Kind, str, str]] = {
     "torchrun on CPUs": (TORCHRUN, "auto", "cpu", "torch"),
     "torchrun on GPUs": (TORCHRUN, "auto", "cuda", "torch"),
     "gloo under mpirun": (MPIRUN, "torch", "cpu", "torch"),
+    "mpi for GPUs": (MPIRUN, "mpi", "cuda", "mpi"),
     "mpi alone": (ALONE, "mpi", "cpu", "mpi"),
     "local alone": (ALONE, "local", "cuda", "local"),
 }
@@ -38,7 +39,6 @@ REFUSED: dict[str, tuple[World, Kind, str]] = {
     "local, two workers of mpirun": (MPIRUN, "local", "cpu"),
     "local, two workers of torchrun": (TORCHRUN, "local", "cpu"),
     "mpi under torchrun": (TORCHRUN, "mpi", "cpu"),
-    "mpi for GPUs": (MPIRUN, "mpi", "cuda"),
 }
 
 
@@ -55,17 +55,12 @@ def test_what_does_not_fit_is_refused(case: str) -> None:
         choose(world, kind, device)
 
 
-@pytest.mark.parametrize(
-    ("gpus", "named"),
-    [
-        (["a 1", None], r"^device=cuda: .*rank 1"),
-        (["a 1", "a 2", "a 1"], "^workers=3: .* there are 2"),
-    ],
-)
-def test_a_gpu_for_each_worker(gpus: list[str | None], named: str) -> None:
-    with pytest.raises(RequestError, match=named):
-        refuse_gpus(gpus)
-    refuse_gpus(["a 1", "a 2", "b 1"])
+def test_a_gpu_for_each_worker_that_nccl_joins() -> None:
+    with pytest.raises(RequestError, match=r"^device=cuda: .*rank 1"):
+        refuse_none([True, False])
+    with pytest.raises(RequestError, match=r"^workers=3: .* there are 2; .* comm=mpi"):
+        refuse_shared(["a 1", "a 2", "a 1"])
+    refuse_shared(["a 1", "a 2", "b 1"])
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
@@ -79,7 +74,7 @@ def test_cuda_without_a_gpu_is_refused_and_auto_is_the_cpu() -> None:
 def test_a_gpu_alone() -> None:
     if not torch.cuda.is_available():
         pytest.skip("no GPU here")
-    for kind in ("local", "torch"):
+    for kind in ("local", "torch", "mpi"):
         comm = join(World(), channel(World()), kind=kind, device="cuda", timeout=30.0)
         x = torch.arange(4.0, device=comm.device)
         comm.all_reduce(x, name=NAME).wait()

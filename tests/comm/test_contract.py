@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from distbp.comm.base import Communicator, Name
+from distbp.comm.staged import Staged
 from tests.pool import GROUPS, Pool
 
 NAME = Name(3, "test", 1)
@@ -230,3 +231,16 @@ CONTRACT: list[Callable[[Communicator], None]] = [
 @pytest.mark.parametrize(("kind", "size"), GROUPS)
 def test_contract(pool: Pool, kind: str, size: int, promise: Callable[[Communicator], None]) -> None:
     pool.run(kind, size, promise)
+
+
+def through_memory_of_the_host(comm: Communicator, promise: str) -> None:
+    staged = Staged(comm, torch.device("cpu"))
+    next(made for made in CONTRACT if made.__name__ == promise)(staged)
+
+
+@pytest.mark.parametrize("promise", CONTRACT, ids=lambda promise: promise.__name__)
+@pytest.mark.parametrize(("kind", "size"), [("threads", 3), ("mpi", 2), ("torch", 2)])
+def test_contract_through_memory_of_the_host(
+    pool: Pool, kind: str, size: int, promise: Callable[[Communicator], None]
+) -> None:
+    pool.run(kind, size, through_memory_of_the_host, promise.__name__)

@@ -11,6 +11,7 @@ from distbp import config, job
 from distbp.comm import threads
 from distbp.comm.channel import channel
 from distbp.comm.connect import join
+from distbp.comm.staged import Staged
 from distbp.comm.world import World
 from tests.launch.bits import overrides
 from tests.launch.start import Run, command
@@ -82,3 +83,22 @@ def test_auto_shards_repeat(pool, tmp_path):
         for name in ("first", "second")
     )
     assert first == second
+
+
+def train_through_memory_of_the_host(comm, *request):
+    """As tensors of a GPU travel."""
+    return train(Staged(comm, torch.device("cpu")), *request)
+
+
+def test_a_copy_on_the_way_does_not_change_a_bit(*, pool, tmp_path, one_worker):
+    hashes = pool.run("mpi", 2, train_through_memory_of_the_host, *overrides(tmp_path / "run"))
+    assert hashes[0] == one_worker["manual"]["weights_sha256"]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_two_workers_may_share_a_gpu(tmp_path):
+    alone = launched(tmp_path / "alone", "alone", 1, device="cuda")
+    both = launched(tmp_path / "both", "mpirun", 2, device="cuda", comm="mpi")
+    assert both["device"] == alone["device"] != "cpu"
+    assert both["weights_sha256"] == alone["weights_sha256"]

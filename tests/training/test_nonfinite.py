@@ -1,6 +1,7 @@
 """A gradient that is not a number changes nothing, on any rank, and is named."""
 
 import threading
+from itertools import product
 
 import pytest
 import torch
@@ -110,8 +111,20 @@ def run(comm, folder, rank, name, poison, first, last, epochs=1):  # noqa: PLR09
     length=st.integers(1, 2),
 )
 def test_a_bad_step_changes_nothing(*, tmp_path_factory, size, rank, name, poison, first, length):
-    rank, last = rank % size, first + length - 1
-    for told, changed in threads.run(size, run, tmp_path_factory.getbasetemp(), rank, name, poison, first, last):
+    changes_nothing(size, tmp_path_factory.getbasetemp(), rank % size, name, poison, first, first + length - 1)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize(("rank", "name"), product(range(3), PARAMETERS))
+def test_on_every_rank_in_every_layer_at_every_step(tmp_path, rank, name):
+    for step, poison in product(range(STEPS), (float("nan"), float("inf"))):
+        changes_nothing(3, tmp_path, rank, name, poison, step, step)
+
+
+def changes_nothing(size, folder, rank, name, poison, first, last):  # noqa: PLR0917 - as run has them
+    """The weights, and all else that is held, are to the bit as before; the steps between change them."""
+    for told, changed in threads.run(size, run, folder, rank, name, poison, first, last):
         assert [step for step, bad in enumerate(changed) if not bad] == list(range(first, last + 1))
         assert [step for step, _ in told.causes] == list(range(first + 1, last + 2))
         for step, cause in told.causes:

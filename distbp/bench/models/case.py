@@ -22,6 +22,11 @@ class Case:
     optimizer: Literal["sgd", "adamw", "plain"]
     batch_dim: int = 0  # of every tensor of the batch: the examples
 
+    def on(self, device: torch.device) -> "Case":
+        """The module, moved there, and a copy of the batch there."""
+        inputs, target = (tensor.to(device) for tensor in self.inputs), self.target.to(device)
+        return replace(self, module=self.module.to(device), inputs=tuple(inputs), target=target)
+
     def cut(self, number: int) -> "list[Case]":
         """The batch in ``number`` pieces, as equal as can be, each in memory of its own; the module is the same."""
         each = [tensor.tensor_split(number, dim=self.batch_dim) for tensor in (*self.inputs, self.target)]
