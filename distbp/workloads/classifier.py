@@ -22,8 +22,7 @@ from distbp.workloads.announce import announce
 from distbp.workloads.area import area
 from distbp.workloads.base import Workload, means_alone
 from distbp.workloads.pictures import accuracy, cross_entropy
-from distbp.workloads.reader import Encoder, Recurrent, initialise_recurrent
-from distbp.workloads.transformer import initialise
+from distbp.workloads.reader import Encoder, Recurrent, initialise_encoder, initialise_recurrent
 
 
 def classifier(
@@ -67,8 +66,8 @@ def classifier(
             module = Recurrent(**sizes, hidden=hidden, dropout=dropout)
             initialise_recurrent(module, generator)
         else:
-            module = Encoder(**sizes, longest=longest, heads=heads, layers=layers, dropout=dropout)
-            initialise(module, generator)
+            module = Encoder(**sizes, heads=heads, layers=layers, dropout=dropout)
+            initialise_encoder(module, generator)
     two = len(data.classes) == 2
     return Workload(
         module=module,

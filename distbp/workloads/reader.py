@@ -4,11 +4,12 @@ N texts, T units of each, of which the first few are its own and the rest paddin
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from distbp.workloads.transformer import Block
+from distbp.workloads.transformer import Block, initialise
 
-DEVIATION = 0.1  # of the vectors that a recurrent net begins with
+DEVIATION = 0.1  # of the vectors of units that both nets begin with
 
 
 class Recurrent(nn.Module):
@@ -42,16 +43,18 @@ class Recurrent(nn.Module):
 
 
 class Encoder(nn.Module):
-    """A transformer's encoder (Vaswani et al. 2017), layer norm first; the mean of what it makes of the units."""
+    """A transformer's encoder (Vaswani et al. 2017), layer norm first; the mean of what it makes of the units.
 
-    def __init__(
-        self, *, vocabulary: int, longest: int, width: int, heads: int, layers: int, classes: int, dropout: float
-    ) -> None:
+    Each unit reads its neighbours before it attends to all others: ``x + GELU(convolution of 3 units)``. From them it
+    has the order of the units, in the place of positions (Chu et al. 2021, conditional positional encodings).
+    """
+
+    def __init__(self, *, vocabulary: int, width: int, heads: int, layers: int, classes: int, dropout: float) -> None:
         super().__init__()
         self.token = nn.Embedding(vocabulary, width)
-        self.position = nn.Embedding(longest, width)
         self.whole = nn.Dropout1d(dropout)
         self.dropout = nn.Dropout(dropout)
+        self.neighbours = nn.Conv1d(width, width, 3, padding=1)
         self.blocks = nn.ModuleList(Block(width, heads, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, classes)
@@ -59,8 +62,8 @@ class Encoder(nn.Module):
     def forward(self, units: Tensor, lengths: Tensor) -> Tensor:
         """The scores of the classes.   (N, T), (N) int64 -> (N, K)."""
         own = within(lengths, units.shape[1])
-        positions = torch.arange(units.shape[1], device=units.device)
-        x = self.whole(self.token(units) + self.position(positions))  # all of a unit's channels or none
+        x = self.whole(self.token(units)) * own.unsqueeze(2)  # all of a unit's channels or none; padding is zeros
+        x = x + F.gelu(self.neighbours(x.transpose(1, 2)), approximate="tanh").transpose(1, 2)
         for block in self.blocks:
             x = block(x, own[:, None, None, :])
         read = (self.norm(x) * own.unsqueeze(2)).sum(dim=1) / lengths.unsqueeze(1)
@@ -91,3 +94,13 @@ def initialise_recurrent(module: Recurrent, generator: torch.Generator) -> None:
     for parameter in module.parameters():
         parameter.uniform_(-bound, bound, generator=generator)
     module.token.weight.normal_(0.0, DEVIATION, generator=generator)
+
+
+@torch.no_grad()
+def initialise_encoder(module: Encoder, generator: torch.Generator) -> None:
+    """Units ``N(0, 0.1^2)``, the convolution ``U(-1 / sqrt(3 C), 1 / sqrt(3 C))``, all else as transformers begin."""
+    initialise(module, generator)
+    module.token.weight.normal_(0.0, DEVIATION, generator=generator)
+    bound = module.neighbours.weight[0].numel() ** -0.5
+    for parameter in module.neighbours.parameters():
+        parameter.uniform_(-bound, bound, generator=generator)

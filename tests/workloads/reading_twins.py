@@ -69,25 +69,36 @@ class EncoderTwin(Twin):
         return self.linear(torch.cat(heads, dim=1), f"{name}.project")
 
     def perceptron(self, x: Tensor, name: str) -> Tensor:
-        hidden = self.linear(x, f"{name}.0")
-        bent = 0.5 * hidden * (1 + torch.tanh(math.sqrt(2 / math.pi) * (hidden + 0.044715 * hidden**3)))
-        return self.linear(bent, f"{name}.2")
+        return self.linear(bent(self.linear(x, f"{name}.0")), f"{name}.2")
+
+    def neighbours(self, x: Tensor) -> Tensor:
+        """What each unit reads of the one before it, itself and the one after it.   (T, C) -> (T, C)."""
+        nothing = x.new_zeros(1, x.shape[1])
+        three = (torch.cat([nothing, x[:-1]]), x, torch.cat([x[1:], nothing]))
+        taps = self.w["neighbours.weight"].unbind(2)
+        return bent(sum(y @ tap.T for y, tap in zip(three, taps, strict=True)) + self.w["neighbours.bias"])
 
     def scores(self, units: Tensor, lengths: Tensor) -> Tensor:
         shape = (*units.shape, self.w["token.weight"].shape[1])
-        embedded = self.w["token.weight"][units] + self.w["position.weight"]
+        embedded = self.w["token.weight"][units]
         whole = F.dropout1d(torch.ones(shape, dtype=torch.float64), self.p)
         kept = [whole, *(self.kept(*shape) for _ in range(2 * self.LAYERS))]
         reads = []
         for n, length in enumerate(lengths.tolist()):
             first, *others = (mask[n, :length] for mask in kept)
             x = embedded[n, :length] * first
+            x = x + self.neighbours(x)
             for layer, (one, two) in enumerate(zip(others[::2], others[1::2], strict=True)):
                 x = x + one * self.attention(self.norm(x, f"blocks.{layer}.norm1"), f"blocks.{layer}.attention")
                 x = x + two * self.perceptron(self.norm(x, f"blocks.{layer}.norm2"), f"blocks.{layer}.perceptron")
             reads.append(self.norm(x, "norm").mean(0))
         read = torch.stack(reads)
         return self.linear(read * self.kept(*read.shape), "head")
+
+
+def bent(x: Tensor) -> Tensor:
+    """GELU by its tanh (Hendrycks and Gimpel 2016)."""
+    return 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
 
 
 TWINS: dict[str, Callable[..., RecurrentTwin | EncoderTwin]] = {"recurrent": RecurrentTwin, "encoder": EncoderTwin}

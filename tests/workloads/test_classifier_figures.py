@@ -1,7 +1,8 @@
-"""The named runs of nlp/classifier are above logistic regression on word counts: docs/workloads.md."""
+"""The named runs of nlp/classifier beside logistic regression on word counts: docs/workloads.md."""
 
+import statistics
 from functools import cache
-from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -51,11 +52,28 @@ def yardstick() -> tuple[float, float]:
     return float(accuracy), float(area)
 
 
-@pytest.mark.parametrize("experiment", ["nlp/classifier_recurrent", "nlp/classifier_encoder"])
-def test_a_reader_is_above_logistic_regression_on_word_counts(tmp_path: Path, experiment: str) -> None:
+@cache
+def reached(experiment: str, seed: int) -> dict[str, float]:
+    """A named run's metrics on the test reviews."""
     torch.set_num_threads(1)
-    request = config.request(f"experiment={experiment}", "evaluate.every=never", f"run_dir={tmp_path / 'run'}")
-    metrics = job.train(request, LocalCommunicator(), Console(quiet=True))["metrics"]
-    accuracy, area = yardstick()
-    assert metrics["accuracy"] > accuracy
-    assert metrics["auc"] > area
+    with TemporaryDirectory() as folder:
+        words = f"experiment=nlp/{experiment}", f"seed={seed}", "evaluate.every=never", f"run_dir={folder}/run"
+        metrics: dict[str, float] = job.train(config.request(*words), LocalCommunicator(), Console(quiet=True))[
+            "metrics"
+        ]
+    return metrics
+
+
+NETS, SEEDS = ("classifier_recurrent", "classifier_encoder"), range(3)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("experiment", NETS)
+def test_the_area_is_above_that_of_logistic_regression_on_word_counts(experiment: str, seed: int) -> None:
+    assert reached(experiment, seed)["auc"] > yardstick()[1]
+
+
+@pytest.mark.parametrize("experiment", NETS)
+def test_the_accuracy_is_above_that_of_logistic_regression_on_word_counts(experiment: str) -> None:
+    """In the mean: on 4,528 reviews one seed's accuracy has a standard error of 0.0045."""
+    assert statistics.mean(reached(experiment, seed)["accuracy"] for seed in SEEDS) > yardstick()[0]
