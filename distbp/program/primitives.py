@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, memory_format
 from torch._ops import OpOverload
 
+from distbp.precision import NARROW
 from distbp.program.instruction import Instruction
 
 aten = torch.ops.aten
@@ -54,8 +55,11 @@ def can_be_told(i: Instruction) -> bool:
     """Whether what the instruction makes can lie where we say: it makes room, fills or copies, or has an ``out=``.
 
     Many kernels take what they write for contiguous, whatever its strides say (torch 2.13: native_batch_norm and
-    _log_softmax_backward_data among them), so that only element-wise ones are trusted with any other order.
+    _log_softmax_backward_data among them), so that only element-wise ones are trusted with any other order. In a low
+    precision native_batch_norm wants its statistics in another dtype than it says (torch 2.13), and makes them itself.
     """
+    if i.is_(aten.native_batch_norm.default) and i.outputs[0].meta.dtype in NARROW:  # type: ignore[union-attr]
+        return False
     if i.is_(*ALLOCATIONS, *ZEROS, *ONES, *FILLS, *COPIES):
         return True
     if out_of(i.op) is None or len(i.makes()) != len(i.outputs):

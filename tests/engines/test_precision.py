@@ -57,6 +57,14 @@ def images() -> nn.Module:
     )
 
 
+def frozen() -> nn.Module:
+    """A body that is not trained, its norms with the statistics that they have."""
+    net = images()
+    for layer in net[:-1].eval():
+        layer.requires_grad_(requires_grad=False)
+    return net
+
+
 def encoder() -> nn.Module:
     told = {"dropout": 0.0, "batch_first": True, "activation": "gelu", "norm_first": True}
     return nn.TransformerEncoder(nn.TransformerEncoderLayer(16, 4, 64, **told), 2, enable_nested_tensor=False)
@@ -85,6 +93,7 @@ def layers() -> nn.Module:
 CASES = {
     "perceptron": Case(layers, (32, 20), 10, words=False),
     "convolution": Case(images, (32, 1, 8, 8), 10, words=False),
+    "frozen": Case(frozen, (32, 1, 8, 8), 10, words=False),
     "lstm": Case(lambda: Words(nn.LSTM(16, 24, 2, batch_first=True), 24), (8, 9), 30),
     "gru": Case(lambda: Words(nn.GRU(16, 24, batch_first=True), 24), (8, 9), 30),
     "transformer": Case(lambda: Words(encoder(), 16), (8, 9), 30),
