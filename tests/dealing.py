@@ -13,21 +13,16 @@ class OneJobAtATime(LoadFileScheduling):
     """A file belongs to one process, and all files that launch jobs of several ranks belong to the same.
 
     Ranks wait for one another, and their tests say how soon something has to happen: several such jobs at a time would
-    be more than a small machine has cores for. For the same reason the resident ranks of ``tests/pool`` are started
-    once: all files that use them belong to one process, too. Launches come first, and that pool when they are over.
+    be more than a small machine has cores for. For the same reason the files that use the resident ranks of
+    ``tests/pool`` belong to that process, too, and come when the launches are over; these come first.
     """
 
     def _assign_work_unit(self, node: object) -> None:
         if "launches" in self.workqueue:
             self.workqueue.move_to_end("launches", last=False)
-        if "pool" in self.workqueue:
-            self.workqueue.move_to_end("pool", last=self._launching())
+        elif "pool" in self.workqueue:
+            self.workqueue.move_to_end("pool", last="launches" not in self.assigned_work[node])
         super()._assign_work_unit(node)
-
-    def _launching(self) -> bool:
-        """Whether a launch is still to come, or to be examined."""
-        dealt = (done for units in self.assigned_work.values() for done in units.get("launches", {}).values())
-        return "launches" in self.workqueue or not all(dealt)
 
     def _split_scope(self, nodeid: str) -> str:
         file: str = super()._split_scope(nodeid)
