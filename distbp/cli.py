@@ -23,6 +23,7 @@ from distbp.comm.world import World, speaks
 from distbp.config import Loader, plain, search_path
 from distbp.data.sources import Listed, fetch, listing
 from distbp.errors import DistbpError, RequestError, StoppedError, nearest
+from distbp.garbage import search_seldom
 from distbp.output import write
 from distbp.refusal import MISSING
 from distbp.schema import Request, from_config
@@ -88,6 +89,7 @@ def job(config: DictConfig) -> Request:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Answer ``argv`` and return the exit code. Under a launcher rank 0 alone reads it and speaks."""
+    search_seldom()
     try:
         world = World.detect()
         if world.launcher != "none":

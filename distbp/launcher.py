@@ -103,7 +103,7 @@ def start(verb: str, request: Request) -> dict[str, Any]:
             *LEASH,
             sys.executable,
             "-m",
-            "distbp.worker",
+            "distbp.started",
         ]
         exit_code = supervise(command, children(job), told=verdict.path.exists)
         if not verdict.arrives(within=GRACE if exit_code else 0.0):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -38,10 +39,16 @@ class Precision:
         return nullcontext() if self.dtype is None else torch.autocast(device.type, self.dtype)
 
     def refuse_unfit(self, module: nn.Module) -> None:
-        """RequestError for a layer that torch does not have in this dtype."""
+        """RequestError for a layer that torch does not have in this dtype.
+
+        A subclass of nn.LSTM with a ``forward`` of its own is taken to see to its dtype itself.
+        """
         on_cpu = any(p.device.type == "cpu" for p in module.parameters())
-        if self.dtype is torch.float16 and on_cpu and any(isinstance(part, nn.LSTM) for part in module.modules()):
-            raise RequestError("precision", self.name, "fp32 or bf16 is allowed: torch has no float16 LSTM on a CPU")
+        plain = any(type(part).forward is nn.LSTM.forward for part in module.modules())
+        if on_cpu and plain and not has_lstm(self.name):
+            allowed = " or ".join(filter(has_lstm, DTYPES))
+            kind = str(self.dtype).removeprefix("torch.")
+            raise RequestError("precision", self.name, f"{allowed} is allowed: torch has no {kind} LSTM on this CPU")
 
     def widened(self, made: Any) -> Any:
         """What a module has made, its tensors of fewer bits in float32: so are sums over examples, and metrics."""
@@ -49,6 +56,18 @@ class Precision:
 
 
 FP32 = Precision()
+
+
+@cache
+def has_lstm(precision: str) -> bool:
+    """Whether torch has an LSTM in this precision on this CPU: older ones have none in bfloat16."""
+    x, weight, bias = (torch.zeros(shape) for shape in ((1, 1, 1), (4, 1), (4,)))
+    try:
+        with Precision(precision).autocast(x.device):
+            torch.lstm(x, (x, x), (weight, weight, bias, bias), True, 1, 0.0, False, False, False)
+    except RuntimeError:
+        return False
+    return True
 
 
 def _wide(x: Any) -> Any:

@@ -1,7 +1,5 @@
-"""One worker's process: it joins the others, sets its threads, is watched, and ends as the job ends."""
+"""One worker of a job: it joins the others, sets its threads, is watched, and ends as the job ends."""
 
-import json
-import sys
 import threading
 import traceback
 from collections.abc import Iterator
@@ -16,12 +14,11 @@ from distbp.comm.channel import Channel, channel
 from distbp.comm.connect import join
 from distbp.comm.cores import threads
 from distbp.comm.guard import failure, guard
-from distbp.comm.watch import Say, Watch, die_with_parent
+from distbp.comm.watch import Say, Watch
 from distbp.comm.world import World
 from distbp.errors import DistbpError, JobError, RequestError, StoppedError
 from distbp.schema import Request
 from distbp.verbs import VERBS
-from distbp.verdict import Verdict
 
 SILENT = Console(quiet=True)
 
@@ -98,33 +95,3 @@ def watched(comm: Communicator, link: Channel, timeout: float, say: Say) -> Iter
     except BaseException as error:
         watch.end(failure(error, comm.board), detail="" if isinstance(error, JobError) else traceback.format_exc())
     watch.stop()
-
-
-def main() -> int:
-    """A worker that our own launcher started: rank 0 reads the request, and the verdict goes back by file."""
-    die_with_parent()
-    world = World.detect()
-    assert world.job, "only the launcher starts this"
-    verdict = Verdict(world.job.with_name("verdict.json"))
-
-    try:
-        channel(world)
-    except RequestError as error:
-        if world.rank == 0:
-            verdict.refuse(error)
-        return 0
-    if world.rank != 0:
-        return follow(world, verdict.refuse)
-    order = json.loads(world.job.read_text())
-    console = Console(force_terminal=order["terminal"], width=order["width"])
-    try:
-        result = lead(order["verb"], Request.model_validate(order["request"]), world, console, verdict.refuse)
-        verdict.write("result", result)
-    except RequestError as error:
-        verdict.refuse(error)
-    dismiss(world, 0)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

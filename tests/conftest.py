@@ -1,5 +1,6 @@
 """Fixtures that every room's tests may use, and how the rooms are dealt out where several processes run them."""
 
+import gc
 import os
 from collections.abc import Iterator
 
@@ -15,6 +16,12 @@ settings.load_profile("distbp")
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # it has a neighbour: threads of both would wait for the same cores
     torch.set_num_threads(1)
+
+
+def pytest_collection_finish() -> None:
+    """What has been loaded stays until the end: no search for garbage has to go through it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -9,6 +9,16 @@ from torch import Tensor, nn
 from distbp.data.part import State
 
 
+class WideLSTM(nn.LSTM):
+    """An LSTM that computes in float32 in whatever precision: torch's bfloat16 LSTM on a CPU hardly learns."""
+
+    def forward(self, x: Tensor, before: tuple[Tensor, Tensor]) -> tuple[Tensor, State]:  # type: ignore[override]
+        """As ``nn.LSTM``, given the state."""
+        with torch.autocast(x.device.type, enabled=False):
+            made: tuple[Tensor, State] = super().forward(x, before)
+        return made
+
+
 class Recurrent(nn.Module):
     """Units embedded, L layers of an LSTM, and scores of the next unit.   (N, T) int64, state -> (N, T, V), state.
 
@@ -22,7 +32,7 @@ class Recurrent(nn.Module):
         self.token = nn.Embedding(vocabulary, width)
         self.dropout = nn.Dropout(dropout)
         between = dropout if layers > 1 else 0.0
-        self.lstm = nn.LSTM(width, width, num_layers=layers, dropout=between, batch_first=True)
+        self.lstm = WideLSTM(width, width, num_layers=layers, dropout=between, batch_first=True)
         self.head = nn.Linear(width, vocabulary)
         if tied:
             self.head.weight = self.token.weight
@@ -30,8 +40,7 @@ class Recurrent(nn.Module):
     def forward(self, units: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, State]:
         """The scores of the unit after each unit, and the state to go on with."""
         before = (h.transpose(0, 1).contiguous(), c.transpose(0, 1).contiguous())
-        with torch.autocast(units.device.type, enabled=False):  # torch's bfloat16 LSTM on a CPU hardly learns
-            y, (h, c) = self.lstm(self.dropout(self.token(units)), before)
+        y, (h, c) = self.lstm(self.dropout(self.token(units)), before)
         return self.head(self.dropout(y)), (h.transpose(0, 1), c.transpose(0, 1))
 
     def begin(self, streams: int) -> State:

@@ -38,6 +38,12 @@ def answer(
     return done.returncode, done.stdout, done.stderr, time.monotonic() - begun
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _digits() -> None:
+    """The default workload's data: a first job would say that it is fetched."""
+    assert cli.main(["data", "fetch", "digits"]) == 0
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with one of each thing that is not what was meant."""

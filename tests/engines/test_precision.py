@@ -17,14 +17,14 @@ from distbp.data.part import Part
 from distbp.engines.autograd import AutogradEngine
 from distbp.engines.manual import ManualEngine
 from distbp.errors import RequestError
-from distbp.precision import Precision
+from distbp.precision import Precision, has_lstm
+from distbp.workloads.recurrent import Recurrent
 from tests.engines.agreement import as_dtype, beyond, errors, run
 from tests.engines.models import MODELS, cross_entropy
 
 UNIT = {"bf16": 2.0**-8, "fp16": 2.0**-11}
-DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 DRAWS = ("dropout", "noise")  # from other bits in another dtype
-NO_FP16_LSTM = ("words", "lstm")
+LSTMS = ("words", "lstm")
 
 
 class Words(nn.Module):
@@ -121,8 +121,8 @@ def assert_as_near(precision, module, loss, part, *, draws=False):
 @pytest.mark.parametrize("precision", UNIT)
 @pytest.mark.parametrize("name", CASES)
 def test_the_engines_agree(name, precision, one_thread):
-    if name in NO_FP16_LSTM and precision == "fp16":
-        pytest.skip("torch has no float16 LSTM on a CPU")
+    if name in LSTMS and not has_lstm(precision):
+        pytest.skip(f"torch has no {precision} LSTM on this CPU")
     torch.manual_seed(0)
     case = CASES[name]
     manual, autograd = assert_as_near(precision, case.build(), cross_entropy, case.part())
@@ -134,8 +134,8 @@ def test_the_engines_agree(name, precision, one_thread):
 @pytest.mark.parametrize("precision", UNIT)
 @pytest.mark.parametrize("model", MODELS, ids=str)
 def test_they_agree_on_every_model(model, precision, one_thread):
-    if model.name in NO_FP16_LSTM and precision == "fp16":
-        pytest.skip("torch has no float16 LSTM on a CPU")
+    if model.name in LSTMS and not has_lstm(precision):
+        pytest.skip(f"torch has no {precision} LSTM on this CPU")
     loss = copy.deepcopy(model.loss).float() if isinstance(model.loss, nn.Module) else model.loss
     draws = any(word in model.name for word in DRAWS)
     assert_as_near(precision, model.build().float(), loss, as_dtype(model.part(n=64), torch.float32), draws=draws)
@@ -199,9 +199,11 @@ def test_a_second_part_is_added_in_float32(one_thread):
     assert all(torch.equal(twice[name], 2 * place) for name, place in once.items())
 
 
-def test_what_there_is_not_is_refused_in_one_line():
+def test_what_there_is_not_is_refused_in_one_line(monkeypatch):
     with pytest.raises(RequestError, match="precision=fp8: one of fp32, bf16, fp16 is allowed"):
         Precision("fp8")
-    with pytest.raises(RequestError, match="fp32 or bf16 is allowed: torch has no float16 LSTM on a CPU"):
+    monkeypatch.setattr("distbp.precision.has_lstm", lambda name: name != "fp16")
+    with pytest.raises(RequestError, match="fp32 or bf16 is allowed: torch has no float16 LSTM on this CPU"):
         Precision("fp16").refuse_unfit(CASES["lstm"].build())
     Precision("bf16").refuse_unfit(CASES["lstm"].build())
+    Precision("fp16").refuse_unfit(Recurrent(vocabulary=4, width=4, layers=1))

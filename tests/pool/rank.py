@@ -1,5 +1,7 @@
 """One rank of the pool: joins its world as a job would, then runs the functions that pytest names."""
 
+# ruff: noqa: E402 - what is loaded after the first call loads in less time
+
 import faulthandler
 import importlib
 import json
@@ -13,6 +15,10 @@ import time
 import traceback
 from functools import reduce
 from typing import IO, Any
+
+from distbp.garbage import search_seldom
+
+search_seldom()
 
 import torch
 
