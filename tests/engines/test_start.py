@@ -3,7 +3,8 @@
 import subprocess
 import sys
 
-ALLOWED = 3.0  # seconds of the processor's time, which other jobs on the machine do not lengthen
+ALLOWED = 3.0  # seconds of the processor's time, which other jobs on the machine do not lengthen,
+TAPE = 1.5  # where the tape takes so many; on a slower machine in proportion
 
 FIRST_STEP = """
 import sys, time
@@ -31,4 +32,4 @@ def test_a_program_costs_little_more_than_the_tape_before_the_first_step() -> No
     """Neither loads more than it needs: the tape has no use for torch's compiler, of which export is a part."""
     (manual, _), (autograd, compiler) = first_step("manual"), first_step("autograd")
     assert not compiler
-    assert manual - autograd < ALLOWED
+    assert manual - autograd < ALLOWED * max(1, autograd / TAPE)
