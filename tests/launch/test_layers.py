@@ -1,9 +1,12 @@
-"""What a run tells of its layers and of its loss is the same under every launch: a training that bursts."""
+"""What a run tells of its layers and of its loss is the same on every communicator: a training that bursts."""
 
 import json
 
 import pytest
+import torch
+from rich.console import Console
 
+from distbp import config, job
 from tests.launch.start import Run, command
 
 BURSTS = (
@@ -13,17 +16,24 @@ BURSTS = (
 CLOCK = ("samples_per_second", "step_ms")
 
 
-def told(folder, launcher, size):
-    """The lines without their times, and what was printed."""
-    run = Run(command(launcher, size, *BURSTS, f"run_dir={folder}"))
-    assert run.wait() == 0, run.stderr
+def told(folder):
+    """The lines without their times."""
     lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
-    return [{key: value for key, value in line.items() if key not in CLOCK} for line in lines], run.stdout
+    return [{key: value for key, value in line.items() if key not in CLOCK} for line in lines]
 
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
-    return told(tmp_path_factory.mktemp("alone") / "run", "alone", 1)
+    """The lines of a run by one worker, and what it printed."""
+    folder = tmp_path_factory.mktemp("alone") / "run"
+    run = Run(command("alone", 1, *BURSTS, f"run_dir={folder}"))
+    assert run.wait() == 0, run.stderr
+    return told(folder), run.stdout
+
+
+def train(comm, *words):
+    torch.set_num_threads(1)
+    job.train(config.request(*words), comm, Console(quiet=True))
 
 
 def test_a_burst_is_told_in_a_line_with_the_layer(alone):
@@ -37,7 +47,7 @@ def test_a_burst_is_told_in_a_line_with_the_layer(alone):
     assert "times that of the last look" in jump
 
 
-@pytest.mark.parametrize(("launcher", "size"), [("mpirun", 2), ("torchrun", 2)])
-def test_every_launch_tells_the_same(tmp_path, alone, launcher, size):
-    lines, _ = told(tmp_path / "run", launcher, size)
-    assert lines == alone[0]
+@pytest.mark.parametrize("kind", ["mpi", "torch"])
+def test_every_communicator_tells_the_same(pool, tmp_path, alone, kind):
+    pool.run(kind, 2, train, *BURSTS, f"run_dir={tmp_path / 'run'}")
+    assert told(tmp_path / "run") == alone[0]

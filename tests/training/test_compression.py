@@ -15,7 +15,6 @@ from distbp.comm.base import Communicator
 from distbp.comm.local import LocalCommunicator
 from distbp.errors import RequestError
 from distbp.reduction.compression.choice import choices
-from tests.launch.start import Run, command
 
 KINDS = ["bf16", "fp16", "int8", "powersgd", "topk"]
 
@@ -69,12 +68,11 @@ def test_the_error_is_recorded(tmp_path, kind, least, most):
     assert (result["compression"], result["bits_depend_on_workers"]) == (kind, False)
 
 
-def test_every_launcher_gives_the_bits_of_one_worker(tmp_path):
-    hashes = {}
-    for launcher, size in [("alone", 1), ("mpirun", 2), ("torchrun", 2)]:
-        run = Run(command(launcher, size, *request(tmp_path / launcher, "int8")))
-        assert run.wait() == 0, run.stderr
-        hashes[launcher] = json.loads((tmp_path / launcher / "result.json").read_text())["weights_sha256"]
+def test_every_communicator_gives_the_bits_of_one_worker(pool, tmp_path):
+    hashes = {
+        kind: pool.run(kind, size, train, *request(tmp_path / kind, "int8"))[0]["weights_sha256"]
+        for kind, size in [("local", 1), ("mpi", 2), ("torch", 2)]
+    }
     assert len(set(hashes.values())) == 1, hashes
 
 

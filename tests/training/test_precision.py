@@ -14,7 +14,6 @@ from distbp.precision import Precision
 from distbp.training import loss_scale
 from distbp.training.loss_scale import LossScale
 from distbp.training.range_test import Curve
-from tests.launch.start import Run, command
 
 TINY = ("workload.hidden=[24]", "workload.dropout=0.0", "batch_size=128", "evaluate.every=never")
 SILENT = Console(quiet=True)
@@ -105,11 +104,9 @@ def test_an_overflow_is_skipped_by_all_workers_and_found_again_after_a_break(tmp
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_two_workers_that_mpirun_starts_have_the_bits_of_one(tmp_path, precision):
+def test_two_workers_that_mpirun_starts_have_the_bits_of_one(pool, tmp_path, precision):
     (alone,) = threads.run(1, train, *request(tmp_path / "alone", precision))
-    run = Run(command("workers", 2, *request(tmp_path / "two", precision)))
-    assert run.wait() == 0, run.stderr
-    two = json.loads((tmp_path / "two" / "result.json").read_text())
+    two, _ = pool.run("mpi", 2, train, *request(tmp_path / "two", precision))
     assert (two["world_size"], two["precision"]) == (2, precision)
     assert two["weights_sha256"] == alone["weights_sha256"]
 
