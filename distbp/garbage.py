@@ -3,7 +3,7 @@
 import atexit
 import gc
 
-OBJECTS = 50_000  # new ones from search to search; from Python's own 700 all are searched six times while torch loads
+OBJECTS = 10_000  # new ones from search to search; with Python's own 700 all are searched six times while torch loads
 
 
 def search_seldom() -> None:
