@@ -11,7 +11,7 @@ from rich.console import Console
 from distbp.agreement import agreed
 from distbp.comm.base import Communicator
 from distbp.errors import JobError, RequestError
-from distbp.job import build_workload, data_parallel, loader_of, plan_of
+from distbp.job import build_workload, plan_of, prepared
 from distbp.output import write
 from distbp.recipe import optimizer_of
 from distbp.resumption import compatible
@@ -33,8 +33,7 @@ def find_lr(request: Request, comm: Communicator, _console: Console) -> dict[str
         raise RequestError("find_lr.lowest", span.lowest, f"less than find_lr.highest={span.highest:g} is allowed")
     request = agreed(comm, lambda: compatible(request, None, size=comm.size))
     workload = agreed(comm, lambda: build_workload(request, comm))
-    loader = loader_of(request, workload, comm)
-    parallel = agreed(comm, lambda: data_parallel(request, workload, loader, comm))
+    loader, parallel, _ = prepared(request, workload, workload.training, None, comm)
     epochs = span.steps / loader.steps_per_epoch
     trainer = Trainer(
         workload,

@@ -67,11 +67,8 @@ def train_in(directory: RunDirectory | None, request: Request, comm: Communicato
         torch.set_num_threads(request.threads)  # a checkpoint's, perhaps
     workload = agreed(comm, lambda: build_workload(request, comm))
     split = agreed(comm, lambda: split_of(workload, request.evaluate.split))
-    loader = loader_of(request, workload, comm)
     run_dir = write_configuration(directory, request, workload, comm)
-    parallel = agreed(comm, lambda: data_parallel(request, workload, loader, comm))
-    alike = conditions(request, workload.module, comm)
-    same_everywhere(comm, alike | origins(request, workload, split, found))
+    loader, parallel, alike = prepared(request, workload, split, found, comm)
     if parallel.engine.tables and request.average.decay is not None:
         raise RequestError("average.decay", request.average.decay, "null is allowed with tables that are marked sparse")
     trainer = Trainer(
@@ -100,6 +97,17 @@ def train_in(directory: RunDirectory | None, request: Request, comm: Communicato
         write_json(run_dir / RESULT, result)
     show(result, console)
     return result
+
+
+def prepared(
+    request: Request, workload: Workload, split: Split, found: Found | None, comm: Communicator
+) -> tuple[Loader, DataParallel, dict[str, Any]]:
+    """This worker's batches, and the step; and what is alike on all workers, which has been compared."""
+    loader = loader_of(request, workload, comm)
+    parallel = agreed(comm, lambda: data_parallel(request, workload, loader, comm))
+    alike = conditions(request, workload.module, comm)
+    same_everywhere(comm, alike | origins(request, workload, split, found))
+    return loader, parallel, alike
 
 
 def origins(request: Request, workload: Workload, split: Split, found: Found | None) -> dict[str, Any]:
