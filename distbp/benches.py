@@ -36,12 +36,15 @@ def bench_engines(request: Request, comm: Communicator, _console: Console) -> di
     everything = torch.get_num_threads()
     threads = [*dict.fromkeys([1, everything][gpu:])] if request.threads == "auto" else [request.threads]
     models = MODELS if request.bench.models == "all" else request.bench.models
+    setting = Setting(request.seed, Precision(request.precision), comm.device)
+    for model in models:
+        setting.precision.refuse_unfit(setting.case(model).module)
     result = engines.bench(
         models,
         threads,
         rounds=request.bench.rounds,
         compiled=request.bench.compile == "auto",
-        setting=Setting(request.seed, Precision(request.precision), comm.device),
+        setting=setting,
         say=lambda line: print(line, flush=True),
     )
     result["environment"] = {**environment(everything, comm.device), "precision": request.precision}

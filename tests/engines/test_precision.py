@@ -19,6 +19,7 @@ from distbp.engines.manual import ManualEngine
 from distbp.errors import RequestError
 from distbp.precision import Precision, has_lstm
 from distbp.workloads.recurrent import Recurrent
+from distbp.workloads.residual import resnet
 from tests.engines.agreement import as_dtype, beyond, errors, run
 from tests.engines.models import MODELS, cross_entropy
 
@@ -94,6 +95,7 @@ CASES = {
     "perceptron": Case(layers, (32, 20), 10, words=False),
     "convolution": Case(images, (32, 1, 8, 8), 10, words=False),
     "frozen": Case(frozen, (32, 1, 8, 8), 10, words=False),
+    "resnet20": Case(lambda: resnet(20, channels=1, classes=10, seed=0), (16, 1, 16, 16), 10, words=False),
     "lstm": Case(lambda: Words(nn.LSTM(16, 24, 2, batch_first=True), 24), (8, 9), 30),
     "gru": Case(lambda: Words(nn.GRU(16, 24, batch_first=True), 24), (8, 9), 30),
     "transformer": Case(lambda: Words(encoder(), 16), (8, 9), 30),

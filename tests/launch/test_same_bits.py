@@ -17,7 +17,10 @@ from tests.launch.bits import overrides
 from tests.launch.start import Run, command
 from tests.pool import GROUPS
 
-LAUNCHES = [("workers", 3), ("workers", 4), ("mpirun", 3), ("torchrun", 3)]  # of two workers: test_multirun.py
+LAUNCHES = [  # of two workers: test_multirun.py
+    *(("workers", 4), ("mpirun", 3), ("torchrun", 3)),
+    pytest.param("workers", 3, marks=pytest.mark.long),  # which are mpirun's, too
+]
 
 
 def launched(folder, launcher, size, **others):
