@@ -37,7 +37,7 @@ def bench_engines(request: Request, comm: Communicator, _console: Console) -> di
     threads = [*dict.fromkeys([1, everything][gpu:])] if request.threads == "auto" else [request.threads]
     models = MODELS if request.bench.models == "all" else request.bench.models
     setting = Setting(request.seed, Precision(request.precision), comm.device)
-    for model in models:
+    for model in models if setting.precision.dtype else ():
         setting.precision.refuse_unfit(setting.case(model).module)
     result = engines.bench(
         models,

@@ -1,5 +1,6 @@
 """The command line: ``distbp VERB key=value ...``, entered through Hydra, ended by one line and an exit code."""
 
+import gc
 import os
 import re
 import sys
@@ -83,6 +84,7 @@ def job(config: DictConfig) -> Request:
             key, _, value = line.partition("=")
             raise RequestError(key, value, "it goes with -m")
         return request
+    gc.collect()  # what the job before has left in circles, its data perhaps
     print(f"job {hydra.job.num}:", *hydra.overrides.task, flush=True)
     return request.model_copy(update={"run_dir": str(Path(hydra.sweep.dir) / hydra.sweep.subdir)})
 

@@ -7,9 +7,11 @@ OBJECTS = 10_000  # new ones from search to search; with Python's own 700 all ar
 
 
 def search_seldom() -> None:
-    """From now on few searches, and none as the process ends: all its memory goes back then.
+    """From now on few searches, and none as the process ends: a finaliser of what lies in a cycle does not run then.
 
-    Called before torch is loaded it takes a third off what a process needs to start and to end.
+    (Python does not promise that it does; ``atexit`` and ``weakref.finalize`` are for what has to be done.) Called
+    before torch is loaded it takes a third off what a process needs to start and to end.
     """
     gc.set_threshold(OBJECTS, *gc.get_threshold()[1:])
+    atexit.unregister(gc.freeze)
     atexit.register(gc.freeze)  # what is frozen is not searched

@@ -60,11 +60,13 @@ FP32 = Precision()
 
 @cache
 def has_lstm(precision: str) -> bool:
-    """Whether torch has an LSTM in this precision on this CPU: older ones have none in bfloat16."""
+    """Whether torch trains an LSTM in this precision on this CPU: on older ones not in bfloat16."""
     x, weight, bias = (torch.zeros(shape) for shape in ((1, 1, 1), (4, 1), (4,)))
+    weight.requires_grad_()
     try:
-        with Precision(precision).autocast(x.device):
-            torch.lstm(x, (x, x), (weight, weight, bias, bias), True, 1, 0.0, False, False, False)
+        with Precision(precision).autocast(x.device), torch.enable_grad():
+            y, _, _ = torch.lstm(x, (x, x), (weight, weight, bias, bias), True, 1, 0.0, True, False, False)
+        torch.autograd.grad(y.sum(), weight)
     except RuntimeError:
         return False
     return True

@@ -7,18 +7,17 @@ from xdist.scheduler import LoadFileScheduling
 
 LAUNCHES = re.compile(r"^from tests\.(launch|kill)\b|\b(mpirun|torchrun)\b.*-n", flags=re.MULTILINE)
 POOL = re.compile(r"^def .*\bpool\b", flags=re.MULTILINE)
-
-
 EVERY_POOL = re.compile(r"\bGROUPS\b")
 KINDS = ("launches", "every pool", "some pool", "no pool")
 
 
 class OneJobAtATime(LoadFileScheduling):
-    """A file belongs to one process, and all files that launch jobs of several ranks belong to the same.
+    """A file belongs to one process, and all files that only launch jobs of several ranks belong to the same.
 
-    Ranks wait for one another, and their tests say how soon something has to happen: several such jobs at a time would
+    Ranks wait for one another, and those tests say how soon something has to happen: several such jobs at a time would
     be more than a small machine has cores for. So that process has the launches first, and then the files that use the
-    resident ranks of ``tests/pool``, all numbers of them and some; the others begin at the other end.
+    resident ranks of ``tests/pool``, all numbers of them and some; the others begin at the other end, and come to such
+    files when nothing else is left.
     """
 
     def _assign_work_unit(self, node: object) -> None:

@@ -10,10 +10,10 @@ from distbp.data.part import State
 
 
 class WideLSTM(nn.LSTM):
-    """An LSTM that computes in float32 in whatever precision: torch's bfloat16 LSTM on a CPU hardly learns."""
+    """An LSTM that computes in float32 under autocast, too: torch's bfloat16 LSTM on a CPU hardly learns."""
 
     def forward(self, x: Tensor, before: tuple[Tensor, Tensor]) -> tuple[Tensor, State]:  # type: ignore[override]
-        """As ``nn.LSTM``, given the state."""
+        """As ``nn.LSTM``, given the state; both are float32."""
         with torch.autocast(x.device.type, enabled=False):
             made: tuple[Tensor, State] = super().forward(x, before)
         return made

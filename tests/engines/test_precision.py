@@ -201,6 +201,20 @@ def test_a_second_part_is_added_in_float32(one_thread):
     assert all(torch.equal(twice[name], 2 * place) for name, place in once.items())
 
 
+@pytest.mark.parametrize("precision", ["fp32", *UNIT])
+def test_an_lstm_is_there_where_torch_trains_one(precision):
+    layer = nn.LSTM(3, 5, 2)
+    try:
+        with Precision(precision).autocast(torch.device("cpu")):
+            y, _ = layer(torch.ones(4, 2, 3))
+        y.sum().backward()
+    except RuntimeError:
+        assert not has_lstm(precision)
+    else:
+        assert has_lstm(precision)
+    assert has_lstm("fp32")
+
+
 def test_what_there_is_not_is_refused_in_one_line(monkeypatch):
     with pytest.raises(RequestError, match="precision=fp8: one of fp32, bf16, fp16 is allowed"):
         Precision("fp8")
