@@ -11,7 +11,7 @@ from rich.console import Console
 
 from distbp import config
 from distbp.comm import threads
-from distbp.errors import RequestError
+from distbp.errors import JobError, RequestError
 from distbp.finding import find_lr
 from distbp.schema import from_config
 from distbp.training.range_test import BURST, MARGIN, SMOOTH, Curve, rising
@@ -55,6 +55,11 @@ def found(comm, *overrides):
     loader = config.Loader(config.search_path(CONF))
     request = from_config(config.plain(loader.load_configuration(config.CONFIG, words, RunMode.RUN)), words)
     return find_lr(request, comm, Console(quiet=True))
+
+
+def test_workers_that_begin_otherwise_are_named():
+    with pytest.raises(JobError, match="configuration"):
+        threads.run(2, lambda comm: found(comm, f"find_lr.highest={comm.rank + 1}"))
 
 
 def test_every_worker_finds_what_one_finds(tmp_path, capsys):
