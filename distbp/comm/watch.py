@@ -29,7 +29,6 @@ from distbp.errors import DistbpError, JobError, StoppedError
 STDERR = 2  # the descriptor: sys.stderr may be redirected, or closed, when there is something to say
 INTERVAL = 0.1  # s between looks
 PATIENCE = 1.0  # s in which a lost peer shows itself after a signal or a broken connection
-DYING = 0.25  # s: a launcher that is killed ends thread by thread, and the kernel tells its children with the first
 PR_SET_PDEATHSIG = 1
 
 
@@ -121,8 +120,10 @@ class Watch:
         """A launcher that ends its workers has a reason, which is the better news; else this is a plain stop."""
         if number not in self._before:
             return
-        if self._parent and not self._stop.begun:
-            self._await(self._orphaned, within=DYING)
+        if error := self._orphaned():
+            self._exit(error)
+        if self._parent and not alive(self._parent):  # killed, it ends thread by thread: with the first we are told
+            self._await(self._orphaned)
         if number not in SIGNALS or not (self.board.saves or self._stop.begun):
             self._leaves = True
             if self._parent:
@@ -157,9 +158,9 @@ class Watch:
         if self._its_stderr >= 0:
             os.dup2(self._its_stderr, STDERR)
 
-    def _await(self, *looks: Callable[[], DistbpError | None], within: float = PATIENCE) -> None:
+    def _await(self, *looks: Callable[[], DistbpError | None]) -> None:
         """Give a loss that is under way the time to show itself, and end with it."""
-        until = time.monotonic() + within
+        until = time.monotonic() + PATIENCE
         while time.monotonic() < until and not self._stopped.is_set():
             for look in looks:
                 if error := look():
