@@ -2,6 +2,10 @@
 
 import json
 
+import torch
+from rich.console import Console
+
+from distbp import config, job
 from tests.launch.start import Run, command
 
 REQUEST = {"shards": 4, "seed": 0, "steps": 60, "evaluate.every": "never"}
@@ -10,6 +14,12 @@ ENGINES = ("manual", "autograd")
 
 def overrides(folder, **others):
     return [f"{key}={value}" for key, value in {**REQUEST, **others, "run_dir": folder}.items()]
+
+
+def train(comm, *words):
+    """In this process, on a communicator that stands already: the result, which rank 0 has."""
+    torch.set_num_threads(1)
+    return job.train(config.request(*words), comm, Console(quiet=True))
 
 
 def sweep(folder, launcher, size):

@@ -3,10 +3,8 @@
 import json
 
 import pytest
-import torch
-from rich.console import Console
 
-from distbp import config, job
+from tests.launch.bits import train
 from tests.launch.start import Run, command
 
 BURSTS = (
@@ -29,11 +27,6 @@ def alone(tmp_path_factory):
     run = Run(command("alone", 1, *BURSTS, f"run_dir={folder}"))
     assert run.wait() == 0, run.stderr
     return told(folder), run.stdout
-
-
-def train(comm, *words):
-    torch.set_num_threads(1)
-    job.train(config.request(*words), comm, Console(quiet=True))
 
 
 def test_a_burst_is_told_in_a_line_with_the_layer(alone):

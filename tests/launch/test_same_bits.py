@@ -5,14 +5,13 @@ from contextlib import closing
 
 import pytest
 import torch
-from rich.console import Console
 
-from distbp import config, job
 from distbp.comm import threads
 from distbp.comm.channel import channel
 from distbp.comm.connect import join
 from distbp.comm.staged import Staged
 from distbp.comm.world import World
+from tests.launch import bits
 from tests.launch.bits import overrides
 from tests.launch.start import Run, command
 from tests.pool import GROUPS
@@ -30,9 +29,8 @@ def launched(folder, launcher, size, **others):
 
 
 def train(comm, *request):
-    """In this process, on a communicator that stands already: each rank's hash of its own weights."""
-    torch.set_num_threads(1)
-    return job.train(config.request(*request), comm, Console(quiet=True)).get("weights_sha256")
+    """The hash of the weights, which rank 0 has."""
+    return bits.train(comm, *request).get("weights_sha256")
 
 
 @pytest.mark.parametrize(("launcher", "size"), LAUNCHES)
