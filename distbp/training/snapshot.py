@@ -30,6 +30,7 @@ def taken(run: "Trainer") -> Checkpoint:
         progress=run.progress.state(),
         scale=run.scale.state(),
         loss=run.looks.jumps.state(),
+        skipped=run.skipped,
     )
 
 
@@ -53,3 +54,4 @@ def put_back(checkpoint: Checkpoint, run: "Trainer") -> None:
     run.progress.restore(checkpoint.progress)
     run.scale.restore(checkpoint.scale)
     run.looks.jumps.restore(checkpoint.loss)
+    run.skipped = checkpoint.skipped

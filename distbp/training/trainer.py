@@ -68,8 +68,8 @@ class Trainer:
         self.writer = Writer(run_dir / "checkpoints", keep=plan.keep)
         self.progress = Progress(Best(plan.best), Patience(plan.patience, plan.patience_of), schedule)
         self.position = 0  # steps done
+        self.skipped = 0  # the last of them, whose gradients were no numbers
         self._saved = self._evaluated = -1  # and those at which that was done last
-        self._skipped = 0  # steps, one after the other
         self.record: Record = Silence()
         self.metrics: dict[str, float] = {}
 
@@ -130,7 +130,7 @@ class Trainer:
         figures |= {} if norm is None else {"gradient_norm": norm}
         self.record.step(batch, figures, self.clock.take())
         self.scale.grow()
-        self._skipped = 0
+        self.skipped = 0
 
     def skip(self, batch: Batch, totals: Totals) -> None:
         """Leave all as it was before a step whose numbers are none; JobError if that is not wanted, or goes on.
@@ -140,8 +140,8 @@ class Trainer:
         rescaled = math.isfinite(totals.loss_sum) and self.scale.back_off()
         error = None if rescaled else self.parallel.blame(batch.parts, batch.present, step=batch.step)
         self.parallel.carried.stay()
-        self._skipped += not rescaled
-        if error and (self.plan.nonfinite == "stop" or self._skipped > MOST_SKIPPED):
+        self.skipped += not rescaled
+        if error and (self.plan.nonfinite == "stop" or self.skipped > MOST_SKIPPED):
             raise error
         self.position = batch.step + 1
         self.clock.at(self.position, "data")

@@ -21,10 +21,12 @@ from distbp.training.flat_state import by_name
 from distbp.training.optimizers import adamw
 from distbp.training.plan import Plan
 from distbp.training.schedules import constant
+from distbp.training.snapshot import taken
 from distbp.training.trainer import MOST_SKIPPED, Trainer
 from distbp.workloads.base import Workload
 
 STEPS = 4
+CONFIG = {"optimizer": {"_target_": "adamw"}}
 PARAMETERS = ["0.weight", "0.bias", "1.weight", "1.bias", "2.weight", "2.bias"]
 DRAWING = threading.Lock()
 
@@ -74,8 +76,8 @@ def held(trainer):
     return {name: value.clone() for name, value in (model | state).items()}
 
 
-def run(comm, folder, rank, name, poison, first, last, epochs=1):  # noqa: PLR0917 - threads pass them in order
-    """Train with a poison on ``rank`` from step ``first`` to ``last``; what was told, and which steps changed what."""
+def poisoned(comm, folder, rank, name, poison, first, last):  # noqa: PLR0917 - threads pass them in order
+    """A trainer with a poison on ``rank`` from step ``first`` to ``last``."""
     with DRAWING:
         torch.manual_seed(0)
         module = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 3))
@@ -87,18 +89,22 @@ def run(comm, folder, rank, name, poison, first, last, epochs=1):  # noqa: PLR09
     workload = Workload(module, loss, metrics=None, training=Samples(), splits={}, min_part=2)
     trainer = engine.trainer = Trainer(
         workload, parallel, loader, optimizer=adamw(parallel.updated, lr=0.1), schedule=constant(),
-        plan=Plan(9, None, 0.1, 16, "never", None, 1, nonfinite="skip"), split=Samples(), run_dir=folder,
+        plan=Plan(9, None, 0.1, 16, "never", None, 1, CONFIG, nonfinite="skip"), split=Samples(), run_dir=folder,
     )  # fmt: skip
-    trainer.record = told = Told()
-    changed = []
-    for epoch in range(epochs):
-        for batch in loader.epoch(epoch):
-            before = held(trainer)
-            trainer.step(batch)
-            after = held(trainer)
-            changed.append(before.keys() != after.keys() or any(not torch.equal(before[n], after[n]) for n in before))
-            assert all(torch.isfinite(value).all() for value in after.values())
-    return told, changed
+    trainer.record = Told()
+    return trainer
+
+
+def run(comm, *given):
+    """An epoch of ``poisoned``; what was told, and which steps changed what."""
+    trainer, changed = poisoned(comm, *given), []
+    for batch in trainer.loader.epoch(0):
+        before = held(trainer)
+        trainer.step(batch)
+        after = held(trainer)
+        changed.append(before.keys() != after.keys() or any(not torch.equal(before[n], after[n]) for n in before))
+        assert all(torch.isfinite(value).all() for value in after.values())
+    return trainer.record, changed
 
 
 @settings(max_examples=30)
@@ -116,7 +122,7 @@ def test_a_bad_step_changes_nothing(*, tmp_path_factory, size, rank, name, poiso
 
 @pytest.mark.long
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize(("rank", "name"), product(range(3), PARAMETERS))
+@pytest.mark.parametrize(("rank", "name"), [*product(range(3), PARAMETERS)])
 def test_on_every_rank_in_every_layer_at_every_step(tmp_path, rank, name):
     for step, poison in product(range(STEPS), (float("nan"), float("inf"))):
         changes_nothing(3, tmp_path, rank, name, poison, step, step)
@@ -133,9 +139,23 @@ def changes_nothing(size, folder, rank, name, poison, first, last):  # noqa: PLR
             )
 
 
-def test_it_does_not_go_on_for_ever(tmp_path):
+def endless(comm, folder, saved):
+    """Train with a poison on the last rank that never ends; on from a checkpoint of the step after ``saved``."""
+    poison = (folder, comm.size - 1, "2.bias", float("nan"), 11 - MOST_SKIPPED, 99)
+    trainer = poisoned(comm, *poison)
+    for epoch in range(3):
+        for batch in trainer.loader.epoch(epoch):
+            trainer.step(batch)
+            if batch.step == saved:
+                checkpoint = taken(trainer)
+                trainer = poisoned(comm, *poison)
+                trainer.resume(checkpoint, folder / "elsewhere")
+
+
+@pytest.mark.parametrize("saved", [None, 0, 5, 10])
+def test_it_does_not_go_on_for_ever_whenever_it_is_resumed(tmp_path, saved):
     with pytest.raises(JobError, match=r"rank 1 failed at step 11 in phase compute: its gradient of 2\.bias"):
-        threads.run(2, run, tmp_path, 1, "2.bias", float("nan"), 11 - MOST_SKIPPED, 99, 3)
+        threads.run(2, endless, tmp_path, saved)
 
 
 class Steep(nn.Module):
