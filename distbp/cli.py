@@ -19,7 +19,7 @@ from yaml import YAMLError
 
 from distbp import launcher, usage
 from distbp.arguments import Arguments
-from distbp.comm.watch import die_with_parent
+from distbp.comm.kin import die_with_parent
 from distbp.comm.world import World, speaks
 from distbp.config import Loader, plain, search_path
 from distbp.data.sources import Listed, fetch, listing

@@ -3,7 +3,7 @@
 import json
 import sys
 
-from distbp.comm.watch import die_with_parent
+from distbp.comm.kin import die_with_parent
 from distbp.comm.world import World
 from distbp.errors import RequestError
 from distbp.garbage import search_seldom

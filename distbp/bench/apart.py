@@ -26,8 +26,8 @@ from distbp.bench.rounds import race as race_alone
 from distbp.bench.together import slice_length, together
 from distbp.comm.channel import channel
 from distbp.comm.connect import join
+from distbp.comm.kin import die_with_parent
 from distbp.comm.torch_dist import TorchCommunicator
-from distbp.comm.watch import die_with_parent
 from distbp.comm.world import World
 from distbp.errors import JobError
 

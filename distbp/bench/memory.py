@@ -23,7 +23,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 from distbp.bench.contenders import Autograd, Contender, Manual
 from distbp.bench.setting import Setting
-from distbp.comm.watch import die_with_parent
+from distbp.comm.kin import die_with_parent
 from distbp.precision import Precision
 
 ENGINES: dict[str, Callable[..., Contender]] = {"manual": Manual, "autograd": partial(Autograd, keep=True)}

@@ -8,7 +8,6 @@ node, with rank, step and phase, and exits. A rank for which others wait writes 
 A worker that trains and is told to stop asks all the others to, and has until ``LIMIT`` to save; see ``Stop``.
 """
 
-import ctypes
 import faulthandler
 import math
 import os
@@ -19,18 +18,16 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import NoReturn
 
 from distbp.comm.board import Board, State
+from distbp.comm.kin import alive, die_with_parent, stderr_of
 from distbp.comm.stop import SIGNALS, TOGETHER, Stop
 from distbp.errors import DistbpError, JobError, StoppedError
 
 STDERR = 2  # the descriptor: sys.stderr may be redirected, or closed, when there is something to say
 INTERVAL = 0.1  # s between looks
 PATIENCE = 1.0  # s in which a lost peer shows itself after a signal or a broken connection
-PR_SET_PDEATHSIG = 1
-
 
 Say = Callable[[DistbpError], None]
 
@@ -49,6 +46,7 @@ class Watch:
         self._its_stderr = stderr_of(parent) if parent else -1
         self._stop = Stop(board)
         self._leaves = False
+        self._back = 0.0  # when this process last went on after it had been stopped (Ctrl-Z, say)
         self._wake, self._signals = os.pipe()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._look_around, name="distbp-watch", daemon=True)
@@ -101,9 +99,12 @@ class Watch:
             self._exit(self._error(self.board.rank, f"its watch failed: {type(error).__name__}: {error}"))
 
     def _look_until_stopped(self) -> None:
-        shown = False
+        shown, looked = False, time.monotonic()
         while not self._stopped.is_set():
             ready, _, _ = select.select([self._wake], [], [], INTERVAL)
+            if time.monotonic() - looked > PATIENCE:
+                self._back = time.monotonic()
+            looked = time.monotonic()
             if ready:
                 self._signalled(os.read(self._wake, 1)[0])
             if self.board.asked:
@@ -195,7 +196,8 @@ class Watch:
 
     def _late(self) -> JobError | None:
         mine = self.board.read(self.board.rank)
-        if not mine.waiting or time.monotonic() - mine.since < self.timeout:
+        # While this process was stopped its peers were, too, or have waited for it: those seconds tell nothing of them.
+        if not mine.waiting or time.monotonic() - max(mine.since, self._back) < self.timeout:
             return None
         rows = {rank: self.board.read(rank) for rank in self.board.ranks}
         late = min(rows, key=lambda rank: rows[rank].collectives)
@@ -228,31 +230,3 @@ def leave(exit_code: int) -> NoReturn:
     with suppress(OSError, ValueError):  # nobody may be there to read
         sys.stdout.flush()
     os._exit(exit_code)
-
-
-def stderr_of(pid: int) -> int:
-    """A descriptor of that process's standard error, or -1 (Linux: where it is a file, a pipe or a terminal)."""
-    try:
-        return os.open(f"/proc/{pid}/fd/2", os.O_WRONLY | os.O_APPEND | os.O_NOCTTY)
-    except OSError:
-        return -1
-
-
-def die_with_parent() -> None:
-    """Have the kernel send SIGTERM to this process when its parent dies (Linux; elsewhere the watch alone sees it)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def alive(pid: int) -> bool:
-    """Whether the process runs: it exists, and is not a zombie."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return sys.platform != "linux"

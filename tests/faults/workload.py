@@ -15,14 +15,15 @@ from distbp.workloads.digits import digits_mlp
 from tests.faults import disagreement
 
 Fault = Literal[
-    "none", "raise", "exit", "kill", "sleep", "stop", "skip_sum", "skip_collective", "other_order", "other_shape",
-    "other_dtype", "late", "freeze", "flip", "not_a_number", "other_data",
+    "none", "raise", "exit", "kill", "nap", "sleep", "stop", "skip_sum", "skip_collective", "other_order",
+    "other_shape", "other_dtype", "late", "freeze", "flip", "not_a_number", "other_data",
 ]  # fmt: skip
 FAULTS = {
     "none": lambda module: None,
     "raise": lambda module: (_ for _ in ()).throw(ValueError("boom")),
     "exit": lambda module: sys.exit(0),
     "kill": lambda module: os.kill(os.getpid(), signal.SIGKILL),
+    "nap": lambda module: [time.sleep(0.05) for _ in range(20)],  # in bits: a process that is stopped sleeps on
     "flip": disagreement.flip,
     **{
         name: lambda module, fault=fault: fault()

@@ -105,3 +105,20 @@ def test_a_worker_that_sleeps_is_named_after_the_time_out(tmp_path, launcher):
     (message,) = messages(run.stderr)
     assert "rank 1 failed at step 5 in phase data: it did not arrive within comm.timeout=1 s" in message
     assert re.search(r'workload.py", line \d+ in batch', run.stderr), "the stack of the rank that others wait for"
+
+
+def test_a_job_that_is_suspended_goes_on(tmp_path):
+    """Ctrl-Z, and later fg: what a worker that waits has missed was no lateness of the other."""
+    folder = tmp_path / "run"
+    nap = ("workload.fault=nap", "workload.rank=1", "workload.step=5")
+    run = started(folder, "mpirun", *nap, "steps=10", "evaluate.every=never", "comm.timeout=2")
+    until_step(run, folder, 5)
+    time.sleep(0.3)
+    for number, pause in (signal.SIGSTOP, 3.0), (signal.SIGCONT, 0.0):
+        for pid in run.processes():
+            os.kill(pid, number)
+        time.sleep(pause)
+    code = run.wait()
+    run.end()
+    assert code == 0, run.stderr
+    assert steps(folder) == 11, "ten steps and an evaluation"
