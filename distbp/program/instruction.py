@@ -1,8 +1,9 @@
 """What a program executes: primitives of torch, one after the other, on tensors whose shapes are known."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from functools import cache
 from typing import Any
 
 import torch
@@ -97,7 +98,7 @@ class Instruction:
 
     def reads(self) -> list[Operand]:
         """Every tensor among the arguments, those that it writes included."""
-        return [*operands((self.args, self.kwargs)), *self.keeps]
+        return [*operands(self.args), *operands(self.kwargs), *self.keeps]
 
     def gives(self) -> list[Operand]:
         """The outputs that there are."""
@@ -110,13 +111,11 @@ class Instruction:
     def changes(self) -> list[Operand]:
         """The arguments that it writes."""
         if self.op is torch.ops.aten.native_batch_norm.default and self.args[5]:
-            return list(operands(self.args[3:5]))  # the running statistics, of which the schema does not tell
-        if not isinstance(self.op, OpOverload) or not self.op._schema.is_mutable:
+            return operands(self.args[3:5])  # the running statistics, of which the schema does not tell
+        if not isinstance(self.op, OpOverload):
             return []
-        arguments = enumerate(self.op._schema.arguments)
-        written = [(i, a.name) for i, a in arguments if a.alias_info is not None and a.alias_info.is_write]
-        given = [self.args[i] if i < len(self.args) else self.kwargs.get(name) for i, name in written]
-        return list(operands(given))
+        given = [self.args[i] if i < len(self.args) else self.kwargs.get(name) for i, name in _written(self.op)]
+        return operands(given)
 
     def is_view(self) -> bool:
         """Whether all that it does is to show memory in another way."""
@@ -132,15 +131,28 @@ class Instruction:
         return self.op in ops
 
 
-def operands(item: Any) -> Iterator[Operand]:
+@cache
+def _written(op: OpOverload) -> list[tuple[int, str]]:
+    """Number and name of the arguments that a primitive writes."""
+    arguments = enumerate(op._schema.arguments)
+    return [(i, a.name) for i, a in arguments if a.alias_info is not None and a.alias_info.is_write]
+
+
+def operands(item: Any) -> list[Operand]:
     """The Operands within nested lists, tuples and dictionaries."""
+    found: list[Operand] = []
+    _collect(item, found)
+    return found
+
+
+def _collect(item: Any, found: list[Operand]) -> None:
     if isinstance(item, Operand):
-        yield item
-    elif isinstance(item, list | tuple):
-        for inner in item:
-            yield from operands(inner)
+        found.append(item)
     elif isinstance(item, dict):
-        yield from operands(list(item.values()))
+        _collect(tuple(item.values()), found)
+    elif isinstance(item, (list, tuple)):  # of a union, isinstance takes five times as long
+        for inner in item:
+            _collect(inner, found)
 
 
 def replaced(item: Any, function: Callable[[Operand], Any]) -> Any:
