@@ -125,7 +125,7 @@ TWO = ["mlp_small", "neumf"]
 @pytest.mark.parametrize(
     ("bench", "models", "missing"),
     [
-        (workers, TWO, ()),
+        (workers, ["mlp_small"], ()),
         pytest.param(mpirun, TWO, ("ddp_torchrun",), marks=pytest.mark.long),
         (resident("torch"), ["mlp_small"], ("mpi4py", "ddp_torchrun")),
     ],

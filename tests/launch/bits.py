@@ -8,7 +8,7 @@ from rich.console import Console
 from distbp import config, job
 from tests.launch.start import Run, command
 
-REQUEST = {"shards": 4, "seed": 0, "steps": 60, "evaluate.every": "never"}
+REQUEST = {"shards": 4, "seed": 0, "steps": 25, "evaluate.every": "never"}  # an epoch and a part of the next
 ENGINES = ("manual", "autograd")
 
 

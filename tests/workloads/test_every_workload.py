@@ -59,7 +59,7 @@ def test_two_workers_give_the_bits_of_one(pool, tmp_path: Path, name: str, engin
     entry = WORKLOADS[name]
     words = [
         f"workload={name}", f"data.path={entry.write(tmp_path)}", f"engine={engine}",
-        "batch_size=22", *entry.settings, "shards=4", "steps=3", "log.every=1", "log.layers=1",
+        "batch_size=20", *entry.settings, "shards=4", "steps=3", "log.every=1", "log.layers=1",
     ]  # fmt: skip
     one, two = (
         pool.run(kind, size, train, *words, f"run_dir={tmp_path / kind}")[0]

@@ -1,5 +1,6 @@
 """Pictures of noise."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ FROZEN = ["workload.side=32", "workload.weights=null"]  # all of the net is run,
 SMALL = {
     "vision/digits_mlp": Small(digits, ["workload.hidden=[16]", "workload.mixup=0.2", "workload.label_smoothing=0.1"]),
     "vision/digits_cnn": Small(digits, NET),
-    "vision/fashion_cnn": Small(idx_files.write, NET),
+    "vision/fashion_cnn": Small(partial(idx_files.write, training=50), NET),
     "vision/resnet": Small(picture_folders.write, ["workload.side=8", "evaluate.split=val"]),
     "vision/transfer": Small(picture_folders.write, FROZEN),
 }
