@@ -23,8 +23,6 @@ from distbp.precision import Precision
 from distbp.result import device_name
 from distbp.schema import Request
 
-CPU = torch.device("cpu")
-
 
 def bench_engines(request: Request, comm: Communicator, _console: Console) -> dict[str, Any]:
     """The engines compared on the device that a training would have."""
@@ -85,7 +83,7 @@ def beside_gloo(
         gloo.board = comm.board
         assert isinstance(gloo, TorchCommunicator)
         rows = measure(gloo)
-    facts = {**environment(torch.get_num_threads()), "workers": comm.size, "comm": comm.kind}
+    facts = {**environment(torch.get_num_threads(), comm.device), "workers": comm.size, "comm": comm.kind}
     result = {"rows": rows, "environment": facts}
     if request.output and comm.rank == 0:
         write(json.dumps(result, indent=2), request.output)
@@ -97,7 +95,7 @@ def say(comm: Communicator) -> Callable[[str], None]:
     return lambda line: print(line, flush=True) if comm.rank == 0 else None
 
 
-def environment(threads: int, device: torch.device = CPU) -> dict[str, Any]:
+def environment(threads: int, device: torch.device) -> dict[str, Any]:
     """What the figures were measured on."""
     return {
         "device": device_name(device),

@@ -65,7 +65,10 @@ def race_inside(request: Request, comm: Communicator, _console: Console) -> dict
         assert isinstance(gloo, TorchCommunicator)
         contest = contest_of(request, comm.size)
         times = race(contest, comm, gloo)
-    return {"times": times, "environment": {**environment(contest.threads), "workers": comm.size, "comm": comm.kind}}
+    return {
+        "times": times,
+        "environment": {**environment(contest.threads, comm.device), "workers": comm.size, "comm": comm.kind},
+    }
 
 
 def threads_meanwhile(contest: Contest, world: World) -> Found:

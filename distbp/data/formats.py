@@ -12,7 +12,7 @@ from typing import BinaryIO, NamedTuple, NoReturn
 
 import numpy as np
 
-from distbp.errors import RequestError
+from distbp.data.bad_file import BadFileError, read_whole
 
 PIXELS = 28 * 28
 COLUMNS = PIXELS + 1
@@ -47,26 +47,14 @@ class Digits(NamedTuple):
 
 def read_digits(path: str | Path) -> Digits:
     """The pictures and labels of the table at ``path``. Raises RequestError("data.path", path, what is wrong)."""
-    try:
-        return _parsed(Path(path).expanduser())
-    except _BadTableError as error:
-        raise RequestError("data.path", path, str(error)) from None
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise RequestError("data.path", path, f"the gzip file is truncated or damaged ({error})") from None
-    except FileNotFoundError:
-        raise RequestError("data.path", path, "no such file") from None
-    except (OSError, RuntimeError) as error:  # RuntimeError: ~ of a user without a home
-        raise RequestError("data.path", path, f"a file that can be read is needed ({error})") from None
-
-
-class _BadTableError(Exception):
-    """What is wrong with a table."""
+    with read_whole(path) as file:
+        try:
+            return _parsed(file)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise BadFileError(f"the gzip file is truncated or damaged ({error})") from None
 
 
 def _parsed(path: Path) -> Digits:
-    if path.exists() and not path.is_file():
-        # A directory; or a pipe or device, which might never end.
-        raise _BadTableError("a file is expected, not a directory or device")
     with path.open("rb") as raw, unzipped(raw) as file:
         tables = list(_tables(file))
     table = np.concatenate(tables) if tables else np.empty((0, COLUMNS), np.uint8)
@@ -89,7 +77,7 @@ def _tables(file: BinaryIO) -> Iterator[np.ndarray]:
         yield _table(lines, rows)
         rows += lines.count(b"\n")
         if rows > MOST_ROWS:
-            raise _BadTableError(f"more than {MOST_ROWS:,} rows")
+            raise BadFileError(f"more than {MOST_ROWS:,} rows")
 
 
 def _chunks(file: BinaryIO) -> Iterator[bytes]:
@@ -101,7 +89,7 @@ def _chunks(file: BinaryIO) -> Iterator[bytes]:
         first = False
         lines, newline, rest = (rest + chunk).rpartition(b"\n")
         if len(rest) > CHUNK_BYTES:
-            raise _BadTableError(f"a line longer than {CHUNK_BYTES:,} bytes; {EXPECTED}")
+            raise BadFileError(f"a line longer than {CHUNK_BYTES:,} bytes; {EXPECTED}")
         if newline:
             yield _plain(lines + newline)
     if rest:
@@ -145,7 +133,7 @@ def _refuse(lines: bytes, rows_before: int) -> NoReturn:
     for number, line in enumerate(lines[:-1].split(b"\n"), start=rows_before + 1):
         complaint = _complaint(line.split(b","))
         if complaint:
-            raise _BadTableError(f"row {number}: {complaint}")
+            raise BadFileError(f"row {number}: {complaint}")
     raise AssertionError("a table that was refused has a bad row")
 
 
@@ -172,15 +160,15 @@ def _shown(field: bytes) -> str:
 def _check_signature(start: bytes) -> None:
     for signature, kind in SIGNATURES.items():
         if start.startswith(signature):
-            raise _BadTableError(f"{kind}; {EXPECTED}")
+            raise BadFileError(f"{kind}; {EXPECTED}")
 
 
 def _check_classes(labels: np.ndarray) -> None:
     if len(labels) == 0:
-        raise _BadTableError(f"no rows; {EXPECTED}")
+        raise BadFileError(f"no rows; {EXPECTED}")
     counts = np.bincount(labels, minlength=CLASSES)
     label = int(counts.argmin())
     if counts[label] < LEAST_ROWS:
-        raise _BadTableError(
+        raise BadFileError(
             f"{counts[label]} rows have label {label} (the last column); each label needs at least {LEAST_ROWS}"
         )

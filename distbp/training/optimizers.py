@@ -6,6 +6,7 @@ kernels divide the gradient by the count on the way.
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -83,4 +84,10 @@ def update(optimizer: Optimizer, *, lr: float, count: float) -> None:
     for group in optimizer.param_groups:
         group["lr"] = lr * group.get("rate", 1.0)
         device = group["params"][0].device
-    fused_step(optimizer, torch.tensor(float(count or 1), device=device))
+    fused_step(optimizer, _scalar(float(count or 1), device))
+
+
+@lru_cache(maxsize=8)
+def _scalar(value: float, device: torch.device) -> Tensor:
+    """A number that kernels read. The count of a step is mostly that of the one before."""
+    return torch.tensor(value, device=device)

@@ -62,11 +62,12 @@ class Encoder(nn.Module):
     def forward(self, units: Tensor, lengths: Tensor) -> Tensor:
         """The scores of the classes.   (N, T), (N) int64 -> (N, K)."""
         own = within(lengths, units.shape[1])
-        x = self.whole(self.token(units)) * own.unsqueeze(2)  # all of a unit's channels or none; padding is zeros
+        kept = own.unsqueeze(2)
+        x = self.whole(self.token(units)) * kept  # all of a unit's channels or none; padding is zeros
         x = x + F.gelu(self.neighbours(x.transpose(1, 2)), approximate="tanh").transpose(1, 2)
         for block in self.blocks:
             x = block(x, own[:, None, None, :])
-        read = (self.norm(x) * own.unsqueeze(2)).sum(dim=1) / lengths.unsqueeze(1)
+        read = (self.norm(x) * kept).sum(dim=1) / lengths.unsqueeze(1)
         scores: Tensor = self.head(self.dropout(read))
         return scores
 
