@@ -33,7 +33,7 @@ class Events(Lines):
         for tag, value in scalars(line):
             self._train.add_scalar(tag, value, line["step"])
         for tag, value in line.get("evaluation", {}).items():
-            self._evaluation.add_scalar(tag, value, line["step"])
+            self._evaluation.add_scalar(tag, math.nan if value is None else value, line["step"])
 
     def sync(self) -> None:
         """Have the files hold what has been written."""

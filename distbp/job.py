@@ -40,6 +40,7 @@ from distbp.training.data_parallel import DataParallel
 from distbp.training.digest import digest
 from distbp.training.evaluation import evaluate as evaluate_split
 from distbp.training.groups import Groups
+from distbp.training.moving_buffers import refuse_unsaved
 from distbp.training.plan import Plan
 from distbp.training.shelf import Found
 from distbp.training.trainer import Trainer
@@ -220,6 +221,7 @@ def data_parallel(request: Request, workload: Workload, loader: Loader, comm: Co
         groups=Groups(request.groups.decay, request.groups.rates or {}),
     )
     parallel.prepare(loader.example())
+    refuse_unsaved(workload.module, parallel.engine.moving or ())
     return parallel
 
 

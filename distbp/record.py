@@ -15,7 +15,7 @@ from distbp.data.batches import Batch
 from distbp.display import Display
 from distbp.durable import replace
 from distbp.lines import Lines
-from distbp.metrics_file import line_of
+from distbp.metrics_file import line_of, number
 from distbp.training.ailments import Ailments
 from distbp.training.jumps import Jump
 from distbp.training.layers import Norms
@@ -124,7 +124,7 @@ class RunRecord(Record):
 
     def evaluation(self, step: int, metrics: Mapping[str, float]) -> None:
         """Write an evaluation down, and show it."""
-        self._write({"step": step, "evaluation": dict(metrics)})
+        self._write({"step": step, "evaluation": {name: number(value) for name, value in metrics.items()}})
         figures = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
         self.display.say(f"after step {step}: {figures}")
 

@@ -15,6 +15,7 @@ from torch import nn
 
 from distbp import __version__
 from distbp.comm.base import Communicator, Name
+from distbp.metrics_file import number
 from distbp.record import RunRecord
 from distbp.schema import Request
 from distbp.training.digest import digest
@@ -53,7 +54,7 @@ def conditions(request: Request, module: nn.Module, comm: Communicator) -> dict[
 
 def outcome(trainer: Trainer, record: RunRecord) -> dict[str, Any]:
     """What the training came to."""
-    comm, metrics = trainer.parallel.comm, dict(trainer.metrics)
+    comm, metrics = trainer.parallel.comm, {name: number(value) for name, value in trainer.metrics.items()}
     return {
         "comm": comm.kind,
         "world_size": comm.size,
@@ -111,7 +112,7 @@ def show(result: Mapping[str, Any], console: Console) -> None:
     if result["train_loss"] is not None:
         table.add_row("train loss", f"{result['train_loss']:.4f}")
     for name, value in result["metrics"].items():
-        table.add_row(f"{result['split']} {name}", f"{value:.4f}")
+        table.add_row(f"{result['split']} {name}", "not finite" if value is None else f"{value:.4f}")
     table.add_row("samples/s", f"{result['samples_per_second']:,.0f}")
     if best := result["best"]:
         table.add_row(f"best ({best['of']})", f"{best['value']:.4f}, after step {best['step']:,}")

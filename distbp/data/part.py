@@ -45,9 +45,10 @@ class Part:
 def pieces(part: Part, micro_batches: int, min_part: int = 1) -> list[Part]:
     """``part`` cut into at most ``micro_batches`` consecutive micro-batches, as a batch is cut into parts.
 
-    None is empty and, where the part has ``min_part`` samples, none is smaller. Each draws from a key of its own.
+    None is empty, unless the part is, and where it has ``min_part`` samples none is smaller. Each draws from a key of
+    its own.
     """
-    if micro_batches == 1:
+    if micro_batches == 1 or not len(part):
         return [part]
     cuts = [cut for cut in order.parts(len(part), micro_batches, min_part) if cut]
     return [_piece(part, number, cut) for number, cut in enumerate(cuts)]

@@ -13,7 +13,7 @@ from distbp.engines.base import Destination, Engine, Loss, Metrics, Outcome
 from distbp.engines.buffers import Buffers
 from distbp.engines.empty import is_empty, leave_zeros
 from distbp.engines.tables import rows_of, sparse_tables
-from distbp.engines.trainable import refuse_joined
+from distbp.engines.trainable import refuse_joined, refuse_moved, refuse_written
 from distbp.precision import FP32, Precision
 from distbp.program.sum_loss import SumLoss
 from distbp.rows import Rows
@@ -67,8 +67,11 @@ class AutogradEngine(Engine):
             return leave_zeros(self.emissions, destination, self._metric_sums, state)
         refuse_joined(name for name, p in self._frozen.items() if p.requires_grad)
         before = self._buffers.copy(self.moving)
+        marks, written = self._buffers.marks(), self._versions()
         with _draws(part), torch.enable_grad(), self._autocast(part):
             loss_sum, count, output, after = self._whole(part.inputs, part.target, state)
+        refuse_written(name for name, version in self._versions().items() if version != written[name])
+        refuse_moved(name for name in self._buffers.changed(marks) if name not in before)
         rows = self._deliver(loss_sum, destination)
         with torch.no_grad():
             if self.metrics is not None:
@@ -76,6 +79,11 @@ class AutogradEngine(Engine):
         deltas = self._buffers.restore(before)
         state = tuple(tensor.detach() for tensor in after)
         return Outcome(loss_sum.detach(), count, self._metric_sums, deltas, state=state, rows=rows)
+
+    def _versions(self) -> dict[str, int]:
+        """How often each parameter has been written."""
+        named = (*self._parameters.items(), *self._frozen.items(), *self.tables.items())
+        return {name: parameter._version for name, parameter in named}
 
     def _autocast(self, part: Part) -> AbstractContextManager[Any]:
         return self.precision.autocast(part.inputs[0].device)

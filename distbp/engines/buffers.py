@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 Held = Mapping[str, tuple[Tensor, Tensor]]
+Marks = Mapping[str, tuple[int, int]]
 
 
 class Buffers:
@@ -31,6 +32,15 @@ class Buffers:
         tensors = {name: owner._buffers[leaf] for name, (owner, leaf) in held.items()}
         return {name: (tensor, tensor.clone()) for name, tensor in tensors.items() if tensor is not None}
 
+    def marks(self) -> Marks:
+        """What tells whether a buffer has been written or replaced since, by name."""
+        tensors = {name: owner._buffers[leaf] for name, (owner, leaf) in self._owners.items()}
+        return {name: (id(tensor), tensor._version) for name, tensor in tensors.items() if numeric(tensor)}
+
+    def changed(self, since: Marks) -> list[str]:
+        """Those that have been written or replaced, be it by what they held."""
+        return [name for name, mark in self.marks().items() if mark != since.get(name)]
+
     @contextmanager
     def probed(self) -> Iterator[list[str]]:
         """Find out which buffers move in what is done within: the list holds their names afterwards.
@@ -41,11 +51,13 @@ class Buffers:
         original = self.copy()
         for tensor, _ in original.values():
             if tensor.is_floating_point():
-                tensor.copy_(torch.linspace(0.5, 1.5, tensor.numel(), device=tensor.device).view(tensor.shape))
-        probe = self.copy()
+                own = once(tensor)
+                own.copy_(torch.linspace(0.5, 1.5, own.numel(), device=own.device).view(own.shape))
+        probe, marks = self.copy(), self.marks()
         try:
             yield moved
-            moved += self.restore(probe)
+            moved += self.changed(marks)
+            moved += [name for name in self.restore(probe) if name not in moved]
         finally:
             self.restore(original)
 
@@ -58,7 +70,21 @@ class Buffers:
                 new = owner._buffers[leaf]
                 if new is None or torch.equal(new, old):
                     continue
-                if old.dtype != torch.bool:
+                if numeric(old):
                     deltas[name] = new - old
-                owner._buffers[leaf] = tensor.copy_(old)
+                once(tensor).copy_(once(old, like=tensor))
+                owner._buffers[leaf] = tensor
         return deltas
+
+
+def numeric(tensor: Tensor | None) -> bool:
+    """Whether there is a buffer, and differences of it."""
+    return tensor is not None and tensor.dtype != torch.bool
+
+
+def once(tensor: Tensor, *, like: Tensor | None = None) -> Tensor:
+    """A view of ``tensor`` that shows each of its numbers once, where it (or ``like``) has been expanded."""
+    for dimension, stride in enumerate((tensor if like is None else like).stride()):
+        if stride == 0:
+            tensor = tensor.narrow(dimension, 0, min(1, tensor.shape[dimension]))
+    return tensor

@@ -55,8 +55,8 @@ class CarriedState:
             self._after[part.index] = [*self._after.get(part.index, [])[:piece], state]
 
     def stay(self) -> None:
-        """The step is left out: what it has begun with goes on."""
-        self._after = {part: [state] for part, state in self._before.items() if state}
+        """The step is left out: what its parts have begun with goes on."""
+        self._after = {part: [self._before[part]] for part in self._after}
 
     def gathered(self, step: int) -> dict[str, Tensor]:
         """What the last step left, by number, each for all samples in the order of their batch.

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
-import torch
 from torch import Tensor
 
 from distbp.reduction.layout import BLOCK
-from distbp.training.norm import block_norms, together
+from distbp.training.norm import block_norms, row_norms, together
 from distbp.training.weights import Weights
 
 TINY = 1e-6  # added to a norm before it divides, as torch.nn.utils.clip_grad_norm_ does
@@ -43,6 +42,6 @@ def norm_of(weights: Weights, rows: Iterable[Tensor], *, step: int) -> float:
     The squares are added up within fixed blocks of a bucket, and the blocks' sums exactly: so the bits depend neither
     on how many workers there are, nor on which of them has a block.
     """
-    blocks = [torch.linalg.vector_norm(of_all.view(-1, BLOCK), dim=1) for of_all in weights.gradients]
-    known = [block for found in weights.everyones(blocks, phase="clip", step=step) for block in found.double().tolist()]
+    blocks = [row_norms(of_all.view(-1, BLOCK)) for of_all in weights.gradients]
+    known = [block for found in weights.everyones(blocks, phase="clip", step=step) for block in found.tolist()]
     return together([*known, *(norm for of_rows in rows for norm in block_norms(of_rows))])

@@ -1,6 +1,7 @@
 """Where the loss jumps: a step whose loss is far above its running mean."""
 
 import math
+import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -8,6 +9,7 @@ WARM_UP = 20  # steps that are looked at before any is said to jump
 KEPT = 0.98  # share of the running mean and variance that a step keeps, once there are enough
 DEVIATIONS = 6.0  # of the running standard deviation
 SHARE = 0.1  # of the first loss
+MOST = sys.float_info.max / 2  # of a square: an infinite one would leave a variance that is no number
 
 
 class Jump(NamedTuple):
@@ -39,7 +41,9 @@ class Jumps:
         self._seen, self._high = self._seen + 1, high
         weight = max(1 / self._seen, 1 - KEPT)
         self._mean += weight * excess
-        self._variance = (1 - weight) * (self._variance + weight * excess * excess)
+        self._variance = (
+            min((1 - weight) * (self._variance + weight * excess * excess), MOST) if self._seen > 1 else 0.0
+        )
         return jump
 
     def state(self) -> dict[str, Any]:

@@ -5,7 +5,6 @@ workers, and a layer's pieces are added up exactly. So the bits depend neither o
 which of them has a piece. P pieces, n numbers of a share.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 
 from distbp.reduction.layout import BLOCK
-from distbp.training.norm import together
+from distbp.training.norm import row_norms, together
 from distbp.training.weights import Weights
 
 AT_ONCE = 1024  # pieces: what is computed wider than it lies takes some MB
@@ -93,13 +92,4 @@ def norm(values: Tensor) -> float:
 
 def norms(pieces: Tensor) -> Tensor:
     """``sqrt(sum_j x_ij^2)``, on the CPU, also where the squares leave the dtype's range.   (k, n) -> (k) float64"""
-    return torch.cat([_norms(some) for some in torch.split(pieces, AT_ONCE)])
-
-
-def _norms(pieces: Tensor) -> Tensor:
-    dtype = torch.promote_types(pieces.dtype, torch.float32)
-    found: Tensor = torch.linalg.vector_norm(pieces, dim=1, dtype=dtype).to("cpu", torch.float64)
-    again = ~((found > LEAST) & (found < math.inf))
-    if bool(again.any()):
-        found[again] = torch.linalg.vector_norm(pieces[again.to(pieces.device)].double(), dim=1).cpu()
-    return found
+    return torch.cat([row_norms(some, least=LEAST) for some in torch.split(pieces, AT_ONCE)]).cpu()

@@ -5,6 +5,7 @@ from itertools import zip_longest
 from torch import Tensor, nn
 
 from distbp.comm.base import Communicator, Name
+from distbp.engines.buffers import once
 from distbp.errors import RequestError
 
 START = Name(0, "start")
@@ -31,7 +32,8 @@ def frozen(tensor: Tensor) -> bool:
 
 def from_rank_0(tensor: Tensor, comm: Communicator) -> None:
     """Rank 0's values, on every worker, however the tensor lies in memory."""
-    values = tensor.contiguous()
+    own = once(tensor)
+    values = own.contiguous()
     comm.broadcast(values, name=START).wait()
-    if values.data_ptr() != tensor.data_ptr():
-        tensor.copy_(values)
+    if values.data_ptr() != own.data_ptr():
+        own.copy_(values)

@@ -4,7 +4,7 @@ A float buffer moves by the mean of its changes over the parts, which are summed
 An integer buffer (a count of batches) moves as it did in the first part.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,18 @@ from torch import Tensor, nn
 from distbp.comm.base import Communicator, Name
 from distbp.data.order import leaves
 from distbp.engines.base import Outcome
+from distbp.engines.trainable import refuse_moved
+from distbp.errors import RequestError
 from distbp.reduction.reducer import Slot
+
+
+def refuse_unsaved(module: nn.Module, moving: Iterable[str]) -> None:
+    """RequestError for a buffer that training changes and no checkpoint would have."""
+    saved = module.state_dict()
+    for name in moving:
+        if name not in saved:
+            allowed = "training changes it, and a run could not go on without it: persistent=True is needed"
+            raise RequestError("buffer", name, allowed)
 
 
 class MovingBuffers:
@@ -29,6 +40,7 @@ class MovingBuffers:
 
         It is written there, or with ``add`` added to what the slot has.
         """
+        refuse_moved(name for name in outcome.buffer_deltas if name not in self.floats and name not in self.integers)
         for name, buffer in self.floats.items():
             change = outcome.buffer_deltas.get(name, torch.zeros_like(buffer)) / pieces
             slot.views[name].add_(change) if add else slot.views[name].copy_(change)

@@ -56,7 +56,10 @@ def checksum(tensor: Tensor, *, turn: int = 0) -> Tensor:
     Exact on every device and for any number of threads. One changed word always changes it; words that change places
     do, unless the factors conspire. Of a tensor with more than ``MOST`` words it reads stretch ``turn``.
     """
-    raw = tensor.detach().contiguous().view(-1).view(torch.uint8)
+    flat = tensor.detach().contiguous().view(-1)
+    if flat.storage_offset() * flat.element_size() % 8:  # a slice, whose bytes no words of 8 begin on
+        flat = flat.clone()
+    raw = flat.view(torch.uint8)
     whole = raw.numel() // 8 * 8
     words, rest = raw[:whole].view(torch.int64), raw[whole:].to(torch.int64)
     start = turn % max(1, -(-words.numel() // MOST)) * MOST

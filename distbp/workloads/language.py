@@ -4,6 +4,7 @@ N sequences, T units of each, V units in all.
 """
 
 import math
+import sys
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -23,6 +24,8 @@ from distbp.workloads.recurrent import Recurrent
 from distbp.workloads.sampled import carrying, looking_back, sampled
 from distbp.workloads.texts import texts
 from distbp.workloads.transformer import Transformer, initialise
+
+HIGHEST = math.log(sys.float_info.max)  # a loss of which exp is still a number
 
 
 def transformer_lm(
@@ -144,4 +147,5 @@ def next_unit(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 
 def perplexity(means: Mapping[str, float], _scores: Tensor) -> dict[str, float]:
     """``exp(loss)``, and the loss in bits for each unit."""
-    return {"loss": means["loss"], "perplexity": math.exp(means["loss"]), "bits": means["loss"] / math.log(2)}
+    loss = means["loss"]
+    return {"loss": loss, "perplexity": math.inf if loss > HIGHEST else math.exp(loss), "bits": loss / math.log(2)}

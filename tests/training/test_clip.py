@@ -24,8 +24,9 @@ def rows():
     return torch.randn(130, 9, generator=torch.Generator().manual_seed(2))
 
 
-def bounded(comm, bucket_bytes, norm, value):
+def bounded(comm, bucket_bytes, norm, value, scale=1.0):
     """The divisor, the norm, and the mean gradients by name as an update would see them, gathered."""
+    count = COUNT * scale  # the gradients are so many times as large
     tensors = gradients()
     layouts = plan(tensors.items(), bucket_bytes=bucket_bytes, size=comm.size, block=BLOCK)
     buffers = [layout.allocate(comm.device) for layout in layouts]
@@ -33,8 +34,8 @@ def bounded(comm, bucket_bytes, norm, value):
     weights = Weights(layouts, {name: torch.zeros_like(t) for name, t in tensors.items()}, buffers, window, comm)
     for layout, buffer in zip(layouts, buffers, strict=True):
         for name, view in layout.views(buffer).items():
-            view.copy_(tensors[name] * COUNT)
-    of_table = rows() * COUNT
+            view.copy_(tensors[name] * count)
+    of_table = rows() * count
     divisor, found = Clip(norm=norm, value=value).bound(weights, [of_table], count=COUNT, step=0)
     whole = weights.whole(weights.gradients, step=0)
     views = [layout.views(flat) for layout, flat in zip(layouts, whole, strict=True)]
@@ -59,6 +60,14 @@ def test_bounds_are_those_of_torch(norm, value):
     assert found == (None if expected is None else pytest.approx(expected, rel=1e-6))
     for mine, other in zip(means.values(), theirs, strict=True):
         torch.testing.assert_close(mine, other, rtol=2e-6, atol=1e-12)
+
+
+def test_gradients_whose_squares_are_too_large_are_bounded():
+    """float32 has no squares of 1e19 and more."""
+    ((_, norm, means),) = threads.run(1, bounded, 2**20, 5.0, None)
+    ((_, huge, as_bounded),) = threads.run(1, bounded, 2**20, 5.0, None, 1e25)
+    assert huge == pytest.approx(1e25 * norm, rel=1e-6)
+    torch.testing.assert_close(as_bounded, means, rtol=2e-6, atol=1e-12)
 
 
 @settings(max_examples=25)

@@ -82,21 +82,24 @@ def test_a_loop_of_ones_own_is_that_of_one_worker_by_hand(*, pool, kind, size, e
         assert parameters == pytest.approx(expected, rel=1e-12, abs=1e-14)
 
 
-def with_nothing_left(comm):
-    """The last rank has no examples; the others share them."""
+def with_nothing_left(comm, engine, micro_batches):
+    """The last rank has no examples any more; the others share them."""
     module = model()
-    step = distbp.DataParallel(module, summed_loss, comm=comm)
+    step = distbp.DataParallel(module, summed_loss, engine=engine, micro_batches=micro_batches, comm=comm)
     inputs, target = examples()
+    step(inputs, target)
     empty = comm.rank == comm.size - 1
     loss = step(inputs[:0], target[:0]) if empty else step(inputs, target)
     return loss.item(), module[2].bias.grad.tolist()
 
 
-def test_a_worker_with_nothing_left_adds_nothing(pool):
+@pytest.mark.parametrize("engine", ["manual", "autograd"])
+@pytest.mark.parametrize("micro_batches", [1, 3])
+def test_a_worker_with_nothing_left_adds_nothing(pool, engine, micro_batches):
     module, (inputs, target) = model(), examples()
     expected = mean_loss(module(inputs), target)
     expected.backward()
-    for loss, gradient in pool.run("mpi", 3, with_nothing_left):
+    for loss, gradient in pool.run("mpi", 3, with_nothing_left, engine, micro_batches):
         assert loss == pytest.approx(expected.item(), rel=1e-6)
         assert gradient == pytest.approx(module[2].bias.grad.tolist(), rel=1e-12)
 
@@ -235,6 +238,81 @@ def test_buffers_that_the_first_batch_leaves_alone_move_later():
     nn.init.ones_(module.linear.weight)
     step(*examples())
     assert (module.norm.running_mean != 0).all()
+
+
+@pytest.mark.parametrize("engine", ["manual", "autograd"])
+def test_buffers_that_begin_to_move_later_are_refused(engine):
+    module = Averaging()
+    step = distbp.DataParallel(module, summed_loss, engine=engine, comm=LocalCommunicator())
+    module.eval()
+    step(*examples())
+    module.train()
+    with pytest.raises(RequestError, match=r"buffer=norm\.\w+: .*begin with the module in the mode"):
+        step(*examples())
+
+
+class Rewriting(nn.Module):
+    """A module that writes into its buffers what they hold already, in two ways."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(5, 3).double()
+        self.register_buffer("places", torch.arange(5))
+        self.register_buffer("scale", torch.ones(3, dtype=torch.float64))
+
+    def forward(self, x):
+        self.places.copy_(torch.arange(5))
+        self.scale = torch.ones(3, dtype=torch.float64)
+        return self.linear(x[:, self.places]) * self.scale
+
+
+@pytest.mark.parametrize("engine", ["manual", "autograd"])
+def test_buffers_may_be_written_as_they_are(engine):
+    module = Rewriting()
+    step = distbp.DataParallel(module, summed_loss, engine=engine, comm=LocalCommunicator())
+    losses = [step(*examples()).item() for _ in range(3)]
+    assert len(set(losses)) == 1
+    assert module.places.tolist() == [0, 1, 2, 3, 4]
+    assert module.scale.tolist() == [1, 1, 1]
+
+
+def test_a_forward_pass_that_changes_a_parameter_is_refused():
+    module = nn.Sequential(nn.Embedding(8, 5, max_norm=0.5), nn.Linear(5, 3)).double()
+    step = distbp.DataParallel(module, summed_loss, engine="autograd", comm=LocalCommunicator())
+    with pytest.raises(RequestError, match=r"module=0\.weight: forward must not change a parameter"):
+        step(torch.arange(N) % 8, examples()[1])
+
+
+class Placed(nn.Module):
+    """A module whose buffers lie in memory in unusual ways: expanded, and where no word of 8 bytes begins."""
+
+    def __init__(self, rank):
+        super().__init__()
+        self.linear = nn.Linear(5, 3)
+        self.register_buffer("expanded", torch.full((1, 3), 1.0 + rank).expand(4, 3))
+        self.register_buffer("sliced", torch.full((4,), 1.0 + rank)[1:])
+        self.norm = nn.BatchNorm1d(3)
+
+    def forward(self, x):
+        return self.norm(self.linear(x)) * self.expanded[0] + self.sliced
+
+
+def placed_anywhere(comm, engine):
+    with DRAWING:
+        torch.manual_seed(0)
+        module = Placed(comm.rank)
+    step = distbp.DataParallel(module, nn.MSELoss(), engine=engine, comm=comm, guard_every=1)
+    for _ in range(2):
+        step(torch.ones(2, 5) * torch.arange(2).view(2, 1), torch.zeros(2, 3))
+    return [module.expanded.tolist(), module.sliced.tolist(), module.norm.running_mean.tolist()]
+
+
+@pytest.mark.parametrize("engine", ["manual", "autograd"])
+def test_buffers_may_lie_in_memory_as_they_like(pool, engine):
+    first, second = pool.run("mpi", 2, placed_anywhere, engine)
+    assert first == second
+    assert first[:2] == [[[1.0] * 3] * 4, [1.0] * 3]
+    assert first == pool.run("local", 1, placed_anywhere, engine)[0]
 
 
 def test_a_count_below_one_divides(pool):

@@ -24,6 +24,7 @@ CURVES = {  # losses, and the steps that jump
     "negative, then not": ([*(-value for value in FALLING), 5.0], [100]),
     "always the same": ([0.7] * 200, []),
     "zero": ([0.0] * 200, []),
+    "beyond what can be squared": ([1e200] * 50 + [1e300], [50]),
     "a step up": ([1.0] * 100 + [3.0] * 100, [100]),
 }
 

@@ -9,10 +9,12 @@ from hydra.types import RunMode
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
+from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from distbp import config, job
 from distbp.comm import threads
+from distbp.comm.local import LocalCommunicator
 from distbp.errors import RequestError
 from distbp.schema import from_config
 from distbp.training.best import Best
@@ -21,15 +23,8 @@ from distbp.training.plateau import Plateau
 from distbp.training.progress import Progress
 from distbp.training.schedules import constant
 
-HOW = (
-    "workload=tiny",
-    "workload.pause=0.0",
-    "engine=autograd",
-    "batch_size=8",
-    "shards=2",
-    "log.every=1",
-    "optimizer.lr=0.003",
-)
+SMALL = ("workload=tiny", "workload.pause=0.0", "batch_size=8", "shards=2", "log.every=1")
+HOW = (*SMALL, "engine=autograd", "optimizer.lr=0.003")
 CONF = str(Path(__file__).parents[1] / "faults" / "conf")
 PLATEAU = ("schedule=plateau", "schedule.metric=min:loss", "schedule.patience=0", "schedule.threshold=0.2",
            "schedule.factor=0.5", "schedule.cooldown=1", "schedule.warmup_epochs=1")  # fmt: skip
@@ -87,8 +82,8 @@ def test_a_state_that_is_none_is_refused(state):
         Progress(Best(None), Patience(2, "min:loss"), Plateau()).restore(state)
 
 
-def train(comm, folder, *overrides):
-    words = [*HOW, f"run_dir={folder}", *overrides]
+def train(comm, folder, *overrides, how=HOW):
+    words = [*how, f"run_dir={folder}", *overrides]
     loader = config.Loader(config.search_path(CONF))
     request = from_config(config.plain(loader.load_configuration(config.CONFIG, words, RunMode.RUN)), words)
     return job.train(request, comm, Console(quiet=True))
@@ -154,3 +149,31 @@ def test_wrong_requests(words, message):
 def test_a_metric_that_is_not_there_is_refused_by_its_key(tmp_path):
     with pytest.raises(RequestError, match=r"stop_early\.metric=max:acuracy: max: and one of .*; nearest: accuracy"):
         threads.run(1, train, tmp_path, "epochs=2", "stop_early.patience=1", "stop_early.metric=max:acuracy")
+
+
+def test_an_evaluation_that_is_no_number_is_told_as_none(tmp_path):
+    """The last update has spoilt the weights; what the run has done is told all the same."""
+    train(LocalCommunicator(), tmp_path, "optimizer=sgd", "optimizer.lr=1e30", "steps=1", how=SMALL)
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert (result["steps"], result["split_loss"]) == (1, None)
+    assert lines(tmp_path)[-1]["evaluation"]["loss"] is None
+
+
+class Averaged(nn.Sequential):
+    """Keeps a running mean of its inputs that its state has not."""
+
+    def __init__(self, *layers):
+        super().__init__(*layers)
+        self.register_buffer("seen", torch.zeros(6), persistent=False)
+
+    def forward(self, x):
+        if self.training:
+            self.seen.lerp_(x.mean(dim=0), 0.5)
+        return super().forward(x - self.seen)
+
+
+@pytest.mark.parametrize("engine", ["manual", "autograd"])
+def test_a_running_mean_that_no_checkpoint_would_have_is_refused(tmp_path, monkeypatch, engine):
+    monkeypatch.setattr("tests.faults.tiny.perceptron", lambda *_, **__: Averaged(nn.Linear(6, 3)))
+    with pytest.raises(RequestError, match=r"buffer=seen: .*persistent=True is needed"):
+        train(LocalCommunicator(), tmp_path, f"engine={engine}", how=SMALL)

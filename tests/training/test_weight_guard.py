@@ -36,12 +36,12 @@ def test_exchanged_values_count(one, other):
 
 def test_the_checksum_does_not_depend_on_where_a_tensor_lies_or_on_threads():
     tensor = torch.randn(3 * ROW + 5)
-    shifted = torch.cat([torch.zeros(1), tensor])[1:]
+    shifted = torch.cat([torch.zeros(1), tensor])[1:]  # not on a boundary of 8 bytes
     number = torch.get_num_threads()
     sums = set()
     for count in (1, 2):
         torch.set_num_threads(count)
-        sums |= {checksum(tensor).item(), checksum(shifted.clone()).item(), checksum(tensor.view(1, -1)).item()}
+        sums |= {checksum(tensor).item(), checksum(shifted).item(), checksum(tensor.view(1, -1)).item()}
     torch.set_num_threads(number)
     assert len(sums) == 1
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from distbp import config, job
 from distbp.comm import threads
 from distbp.comm.local import LocalCommunicator
-from distbp.data.part import Part
+from distbp.data.part import Part, pieces
 from distbp.data.streams import Streams
 from distbp.data.vocabulary import Vocabulary
 from distbp.data.windows import IGNORED
@@ -170,6 +171,21 @@ def test_a_step_that_is_left_out_leaves_the_state(path: str) -> None:
         if math.isnan(left):
             carried.stay()
     assert all(bool((tensor == 1).all()) for tensor in given)
+
+
+def test_what_a_left_out_step_leaves_is_of_its_own_parts(path: str) -> None:
+    """A batch of fewer samples than the one before it, whose first segment is left out: a checkpoint has its states."""
+    job = workload(path)
+    carried = CarriedState(job.begin, LocalCommunicator())
+    part = next(iter(batches(job.training, 8)))
+    whole = [replace(piece, index=number) for number, piece in enumerate(pieces(part, 4))]
+    for parts in whole, whole[:1]:
+        carried.turn()
+        for own in parts:
+            (given,) = carried.of(own, [own])
+            carried.note(own, 0, given)
+    carried.stay()
+    assert len(carried.gathered(2)["0"]) == len(whole[0])
 
 
 @pytest.mark.parametrize(

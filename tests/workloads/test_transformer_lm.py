@@ -98,6 +98,7 @@ def test_loss_and_count_leave_out_what_is_behind_the_end() -> None:
     assert int(count) == 4
     chosen = output.log_softmax(-1)[[0, 0, 0, 1], [0, 1, 2, 0], [1, 2, 0, 4]]
     torch.testing.assert_close(total, -chosen.sum())
+    assert perplexity({"loss": 800.0}, torch.empty(0, 0))["perplexity"] == math.inf
     assert perplexity({"loss": math.log(8)}, torch.empty(0, 0)) == pytest.approx(
         {"loss": math.log(8), "perplexity": 8, "bits": 3}
     )
