@@ -39,8 +39,8 @@ TOGETHER = {
     "bench rows": "steps of several workers",
 }
 PLACEMENT = (
-    "workers", "comm", "device", "threads", "run_dir", "resume", "resume_allow", "output", "bench", "data.cache",
-    "hydra",
+    "workers", "shards", "comm", "device", "threads", "run_dir", "resume", "resume_allow", "output", "bench",
+    "data.cache", "hydra",
 )  # fmt: skip
 """Keys that say where a job runs and what it writes: an evaluation does not take them over from the run."""
 

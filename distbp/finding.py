@@ -11,9 +11,9 @@ from rich.console import Console
 from distbp.agreement import agreed
 from distbp.comm.base import Communicator
 from distbp.errors import JobError, RequestError
-from distbp.job import build_workload, plan_of, prepared
+from distbp.job import build_workload, prepared
 from distbp.output import write
-from distbp.recipe import optimizer_of
+from distbp.recipe import growth, optimizer_of, plan_of
 from distbp.resumption import compatible
 from distbp.schema import Request
 from distbp.training.range_test import Curve, rising
@@ -26,9 +26,12 @@ WIDTH = 48  # characters of the longest bar
 def find_lr(request: Request, comm: Communicator, _console: Console) -> dict[str, Any]:
     """Train for ``find_lr.steps`` steps at rates that rise from ``find_lr.lowest`` to ``find_lr.highest``.
 
-    Nothing is saved. The curve and the proposal are printed, or left as JSON in ``output``.
+    As ``optimizer.lr`` has them: what ``lr_scaling`` makes of one is what a step takes. Nothing is saved. The curve and
+    the proposal are printed, or left as JSON in ``output``.
     """
-    span = request.find_lr
+    span, factor = request.find_lr, growth(request)
+    if request.resume:
+        raise RequestError("resume", request.resume, "null is allowed: a range test begins with new weights")
     if span.lowest >= span.highest:
         raise RequestError("find_lr.lowest", span.lowest, f"less than find_lr.highest={span.highest:g} is allowed")
     request = agreed(comm, lambda: compatible(request, None, size=comm.size))
@@ -43,7 +46,7 @@ def find_lr(request: Request, comm: Communicator, _console: Console) -> dict[str
         schedule=rising(span.lowest, span.highest, epochs),
         plan=replace(
             plan_of(request),
-            lr=span.highest,
+            lr=span.highest * factor,
             steps=span.steps,
             epochs=math.ceil(epochs),
             checkpoint_every=None,
@@ -53,7 +56,7 @@ def find_lr(request: Request, comm: Communicator, _console: Console) -> dict[str
         split=workload.training,
         run_dir=Path(),
     )
-    curve = walked(trainer)
+    curve = walked(trainer, Curve(factor))
     if not curve.losses:
         raise JobError("the loss is not a number from the first step on", rank=comm.rank, step=0, phase="compute")
     found = {"lr": curve.proposal, "rates": curve.rates, "losses": curve.losses}
@@ -64,9 +67,9 @@ def find_lr(request: Request, comm: Communicator, _console: Console) -> dict[str
     return found
 
 
-def walked(trainer: Trainer) -> Curve:
+def walked(trainer: Trainer, curve: Curve) -> Curve:
     """The curve of the trainer's steps, up to where the loss bursts: on every worker the same."""
-    trainer.record = curve = Curve()
+    trainer.record = curve
     for epoch in range(trainer.plan.epochs):
         for batch in trainer.batches(epoch):
             trainer.step(batch)

@@ -25,7 +25,7 @@ from distbp.events import Events
 from distbp.metrics_file import MetricsFile
 from distbp.output import write
 from distbp.precision import Precision
-from distbp.recipe import optimizer_of, scaled_rate
+from distbp.recipe import optimizer_of, plan_of
 from distbp.record import Record, RunRecord, Silence, write_json
 from distbp.reduction.compression.choice import choices
 from distbp.result import conditions, outcome, peak_memory, sample_of, show
@@ -35,13 +35,11 @@ from distbp.schema import Request
 from distbp.training.ailments import Ailments
 from distbp.training.average import show as show_average
 from distbp.training.checkpoint import fill_module
-from distbp.training.clip import Clip
 from distbp.training.data_parallel import DataParallel
 from distbp.training.digest import digest
 from distbp.training.evaluation import evaluate as evaluate_split
 from distbp.training.groups import Groups
 from distbp.training.moving_buffers import refuse_unsaved
-from distbp.training.plan import Plan
 from distbp.training.shelf import Found
 from distbp.training.trainer import Trainer
 from distbp.workloads.base import Workload
@@ -144,6 +142,8 @@ def evaluate(request: Request, comm: Communicator, _console: Console) -> dict[st
 def build_workload(request: Request, comm: Communicator) -> Workload:
     """The workload with its data, its module where the communicator's tensors live."""
     workload: Workload = build(request.workload, path=request.data.path, cache=request.data.cache, seed=request.seed)
+    if not len(workload.training):
+        raise RequestError("workload", request.workload["name"], "data to train on are needed: there is no sample")
     workload.module.to(comm.device)
     Precision(request.precision).refuse_unfit(workload.module)
     return workload
@@ -156,6 +156,8 @@ def split_of(workload: Workload, name: str) -> Split:
         raise RequestError(
             "evaluate.split", name, f"one of {', '.join(known)} is allowed", nearest=nearest(name, known)
         )
+    if not len(workload.splits[name]):
+        raise RequestError("evaluate.split", name, "a split with samples is needed: it has none")
     return workload.splits[name]
 
 
@@ -223,27 +225,6 @@ def data_parallel(request: Request, workload: Workload, loader: Loader, comm: Co
     parallel.prepare(loader.example())
     refuse_unsaved(workload.module, parallel.engine.moving or ())
     return parallel
-
-
-def plan_of(request: Request) -> Plan:
-    """How far to train, and what to do on the way."""
-    return Plan(
-        epochs=request.epochs,
-        steps=request.steps,
-        lr=scaled_rate(request),
-        batch_size=request.batch_size,
-        evaluate_every=request.evaluate.every,
-        checkpoint_every=request.checkpoint.every,
-        keep=request.checkpoint.keep,
-        best=request.checkpoint.best,
-        patience=request.stop_early.patience,
-        patience_of=request.stop_early.metric,
-        average=request.average.decay,
-        nonfinite=request.guards.nonfinite,
-        looks_every=request.log.layers,
-        clip=Clip(norm=request.clip.norm, value=request.clip.value),
-        config=request.model_dump(mode="json") | {"threads": torch.get_num_threads()},
-    )
 
 
 def record_of(request: Request, trainer: Trainer, comm: Communicator, console: Console) -> Record:

@@ -1,15 +1,18 @@
-"""What a request makes of the gradients: the optimizer, and the rate at which it begins."""
+"""What a request makes of the gradients: the optimizer, the rate at which it begins, and how far it goes."""
 
 import math
 
+import torch
 from torch.optim import Optimizer
 
 from distbp.config import build
 from distbp.constructor import locate
 from distbp.errors import RequestError
 from distbp.schema import Request
+from distbp.training.clip import Clip
 from distbp.training.data_parallel import DataParallel
 from distbp.training.groups import grouped
+from distbp.training.plan import Plan
 from distbp.training.shaped import Shaped
 
 
@@ -34,8 +37,28 @@ def needs_shapes(request: Request) -> bool:
     return isinstance(made, type) and issubclass(made, Shaped)
 
 
-def scaled_rate(request: Request) -> float:
-    """``optimizer.lr`` as ``lr_scaling`` lets it grow with the batch (Goyal et al. 2017: linearly)."""
+def plan_of(request: Request) -> Plan:
+    """How far to train, and what to do on the way."""
+    return Plan(
+        epochs=request.epochs,
+        steps=request.steps,
+        lr=float(request.optimizer["lr"]) * growth(request),
+        batch_size=request.batch_size,
+        evaluate_every=request.evaluate.every,
+        checkpoint_every=request.checkpoint.every,
+        keep=request.checkpoint.keep,
+        best=request.checkpoint.best,
+        patience=request.stop_early.patience,
+        patience_of=request.stop_early.metric,
+        average=request.average.decay,
+        nonfinite=request.guards.nonfinite,
+        looks_every=request.log.layers,
+        clip=Clip(norm=request.clip.norm, value=request.clip.value),
+        config=request.model_dump(mode="json") | {"threads": torch.get_num_threads()},
+    )
+
+
+def growth(request: Request) -> float:
+    """The factor by which ``lr_scaling`` lets ``optimizer.lr`` grow with the batch (Goyal et al. 2017: linearly)."""
     ratio = request.batch_size / request.lr_batch_size
-    factor = {"none": 1.0, "linear": ratio, "sqrt": math.sqrt(ratio)}[request.lr_scaling]
-    return float(request.optimizer["lr"]) * factor
+    return {"none": 1.0, "linear": ratio, "sqrt": math.sqrt(ratio)}[request.lr_scaling]

@@ -1,11 +1,11 @@
 """Going on from a checkpoint: which one, and whether what is asked for now is what was asked for then."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from distbp.errors import RequestError
-from distbp.schema import Request, leaves
+from distbp.schema import Request, known_keys, leaves
 from distbp.training.checkpoint import Checkpoint
 from distbp.training.shelf import Found, newest_good
 
@@ -61,9 +61,19 @@ def refuse_changed(request: Request, checkpoint: Checkpoint) -> None:
     now = request.model_dump(mode="json")
     changed = list(changes(checkpoint.config, now, allowed=(*free_of(request), *request.resume_allow)))
     if changed:
-        keys = ",".join(change.split("=")[0] for change in changed)
+        keys = ",".join(dict.fromkeys(allowance(change.split("=")[0], changed, known_keys(now)) for change in changed))
         how = f"the run was another: {', '.join(changed)}; or add resume_allow=[{keys}]"
         raise RequestError("resume", request.resume, how)
+
+
+def allowance(key: str, changed: Iterable[str], known: Collection[str]) -> str:
+    """What ``resume_allow`` takes for a changed key: the group where another choice was made, or what it lies in."""
+    group = key.partition(".")[0]
+    if any(change.startswith(f"{group}.name=") for change in changed):
+        return group
+    while key not in known:
+        key = key.rpartition(".")[0]
+    return key
 
 
 def free_of(request: Request) -> list[str]:

@@ -71,7 +71,7 @@ class RunDirectory:
         return self
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: TracebackType | None) -> None:
-        if isinstance(error, RequestError):
+        if isinstance(error, RequestError) and not (self.path / METRICS).exists():
             self._take_back()
         elif self._lock:
             self._lock.close()

@@ -75,7 +75,8 @@ def alone(comm: Communicator, say: Say) -> Iterator[None]:
         raise
     except BaseException as error:
         traceback.print_exc()
-        raise failure(error, comm.board) from error
+        # contextlib would take an error that follows from a StopIteration for that StopIteration
+        raise failure(error, comm.board) from (None if isinstance(error, StopIteration) else error)
     finally:
         if watch:
             watch.stop()

@@ -80,6 +80,7 @@ class Batches:
         self.device = device
         self.leaves = order.leaves(shards, size, rank)
         self.an_epoch = -(-len(split) // batch_size) * split.segments
+        self.shift = 0  # how many steps fewer the job counts than make its place here: it had another batch size
         self._length = 1  # batches of the next block
         self._drawn: tuple[int, np.ndarray, np.ndarray] = (-1, np.empty(0), np.empty(0))
 
@@ -127,10 +128,10 @@ class Batches:
         return max(1, min(BLOCK_BATCHES, int(BLOCK_BYTES / max(a_batch, 1.0))))
 
     def _batch(self, epoch: int, cut: Cut, contents: Iterator[Content]) -> Batch:
-        step = epoch * self.an_epoch + cut.number
+        place = epoch * self.an_epoch + cut.number
         begins = cut.number % self.split.segments == 0
-        parts = [Part(leaf, *next(contents), order.key(self.seed, step, leaf), begins) for leaf, _ in cut.mine]
-        return Batch(epoch, cut.number, step, cut.samples, cut.present, parts)
+        parts = [Part(leaf, *next(contents), order.key(self.seed, place, leaf), begins) for leaf, _ in cut.mine]
+        return Batch(epoch, cut.number, place - self.shift, cut.samples, cut.present, parts)
 
     def _cut(self, samples: np.ndarray, number: int) -> Cut:
         begin = number // self.split.segments * self.batch_size

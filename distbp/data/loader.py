@@ -8,6 +8,7 @@ from distbp.data.ahead import Ahead
 from distbp.data.batches import CPU, Batch, Batches, Place
 from distbp.data.part import Part
 from distbp.data.split import Split
+from distbp.errors import RequestError
 
 
 class Loader:
@@ -57,6 +58,29 @@ class Loader:
         finally:
             if number < self.steps_per_epoch:
                 self.close()  # nobody asks for the rest
+
+    def after(self, steps: int) -> Place:
+        """Where the data stand after so many steps."""
+        return Place(*divmod(steps + self._batches.shift, self.steps_per_epoch))
+
+    def go_on(self, place: Place, *, batch_size: int, steps: int) -> None:
+        """After ``steps`` steps a run stood at ``place``, in batches of ``batch_size``: go on from the same samples.
+
+        RequestError where those end within a batch.
+        """
+        whole, begun = divmod(place.number, self.split.segments)
+        seen = min(whole * batch_size, len(self.split))
+        number = min(place.number, self.steps_per_epoch)
+        if batch_size != self.batch_size:
+            if begun or (seen < len(self.split) and seen % self.batch_size):
+                there = f"the run stands after {seen:,} samples of epoch {place.epoch + 1}, within a batch of this size"
+                raise RequestError("batch_size", self.batch_size, f"{there}: {batch_size} is allowed up to its end")
+            number = -(-seen // self.batch_size) * self.split.segments
+        self._batches.shift = place.epoch * self.steps_per_epoch + number - steps
+
+    def steps_until(self, epochs: int) -> int:
+        """How many steps a job has done when so many epochs are over."""
+        return epochs * self.steps_per_epoch - self._batches.shift
 
     def example(self) -> Part:
         """A part of the first batch, the same on every worker: for its shape, not for its samples."""

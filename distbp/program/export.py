@@ -21,6 +21,8 @@ MODULES = threading.Lock()
 """Held while a module is exported, and by whoever reads one's tensors: meanwhile torch.export puts its own in their
 place, and it patches torch. Ranks may be threads of one process, and engines share a module."""
 
+LOGS = ("torch.fx.experimental.symbolic_shapes", "torch._subclasses.fake_tensor")
+
 
 def exported(
     whole: Followed, inputs: tuple[Tensor, ...], target: Any, state: tuple[Tensor, ...] = ()
@@ -50,14 +52,16 @@ def distinct(example: Any) -> Any:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without torch.export's own warnings, logs and prints: where it fails, our one line says it."""
-    log = logging.getLogger("torch.fx.experimental.symbolic_shapes")
-    before, log.disabled = log.disabled, True
+    before = {log: log.disabled for log in map(logging.getLogger, LOGS)}
     try:
+        for log in before:
+            log.disabled = True
         with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        log.disabled = before
+        for log, disabled in before.items():
+            log.disabled = disabled
 
 
 @contextmanager

@@ -1,8 +1,11 @@
 """A module and its loss as one module, whose loss is a sum over the examples."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distbp.errors import RequestError
@@ -13,7 +16,8 @@ class SumLoss(nn.Module):
     """``forward(inputs, target, state) -> (loss_sum, count, output, state)``.
 
     A loss that returns a mean counts the examples, and its sum is the mean times their number: whatever the parts are
-    that a batch is cut into, the gradients of the sums add up.
+    that a batch is cut into, the gradients of the sums add up. Those of torch which leave targets out, or weigh them,
+    count what they divide by.
 
     A module that carries a state takes its tensors as further inputs and returns ``(output, state)``; the loss is of
     the output. Where no state is given the module has none, and what it returns is the output.
@@ -36,8 +40,7 @@ class SumLoss(nn.Module):
         """
         output = self.precision.widened(self.module(*inputs, *state))
         output, after = _parted(output, state) if state else (output, ())
-        loss = self.loss(output, target)
-        loss_sum, count = loss if isinstance(loss, tuple) else _summed(loss, inputs, target)
+        loss_sum, count = summed(self.loss, output, inputs, target)
         loss_sum = self.precision.widened(loss_sum)
         if loss_sum.dim():
             raise RequestError("loss", tuple(loss_sum.shape), "a sum over the examples, of shape (), or a mean")
@@ -58,6 +61,37 @@ def _look(tensor: Any) -> Any:
     return (tensor.shape, tensor.dtype) if isinstance(tensor, Tensor) else None
 
 
-def _summed(mean: Tensor, inputs: tuple[Tensor, ...], target: Any) -> tuple[Tensor, int]:
+def summed(loss: Any, output: Any, inputs: tuple[Tensor, ...], target: Any) -> tuple[Tensor, int | Tensor]:
+    """The sum of a loss, and its count: it returns both, or a mean over the examples."""
+    if classes := of_classes(loss, target):
+        return classes(output, target)
+    found = loss(output, target)
+    if isinstance(found, tuple):
+        loss_sum, count = found
+        return loss_sum, count
     examples = target.shape[0] if isinstance(target, Tensor) and target.dim() else inputs[0].shape[0]
-    return mean * examples, examples
+    return found * examples, examples
+
+
+def of_classes(loss: Any, target: Any) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None:
+    """Sum and count of torch's cross entropy, or negative log likelihood, of numbered classes; None: it is another."""
+    if not isinstance(target, Tensor) or target.is_floating_point():
+        return None
+    if loss in (F.cross_entropy, F.nll_loss):
+        return partial(_weighed, loss, None, -100)
+    if type(loss) is nn.CrossEntropyLoss and loss.reduction == "mean":
+        entropy = partial(F.cross_entropy, label_smoothing=loss.label_smoothing)
+        return partial(_weighed, entropy, loss.weight, loss.ignore_index)
+    if type(loss) is nn.NLLLoss and loss.reduction == "mean":
+        return partial(_weighed, F.nll_loss, loss.weight, loss.ignore_index)
+    return None
+
+
+def _weighed(
+    loss: Callable[..., Tensor], weight: Tensor | None, ignored: int, output: Tensor, target: Tensor
+) -> tuple[Tensor, Tensor]:
+    kept = target != ignored
+    loss_sum = loss(output, target, weight, ignore_index=ignored, reduction="sum")
+    if weight is None:
+        return loss_sum, kept.sum()
+    return loss_sum, (weight[torch.where(kept, target, 0)] * kept).sum()

@@ -150,6 +150,7 @@ def well_formed(manifest: Any) -> bool:
         and manifest["format"] == FORMAT
         and all(0 <= manifest[key] < LARGEST for key in ("step", "epoch", "batch", "skipped"))
         and all(isinstance(manifest["config"].get(key), int) for key in ("shards", "threads"))
+        and isinstance(manifest["config"].get("batch_size", 1), int)
         and isinstance(manifest["config"].get("optimizer"), dict)
         and {*ALWAYS} <= manifest["sha256"].keys() <= {*ALWAYS, *SOMETIMES}
         and (not manifest["best"] or {(key, type(value)) for key, value in manifest["best"].items()} >= BEST)

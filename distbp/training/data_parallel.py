@@ -29,7 +29,7 @@ from distbp.training.carried_state import CarriedState
 from distbp.training.clock import Clock
 from distbp.training.finite import blame, finite, first_broken, share
 from distbp.training.groups import Groups, grouped
-from distbp.training.joining import join_world
+from distbp.training.joining import TIMEOUT, join_world
 from distbp.training.likeness import START, from_rank_0, refuse_unlike
 from distbp.training.moving_buffers import MovingBuffers
 from distbp.training.own_parts import COLUMNS, OwnParts
@@ -59,7 +59,8 @@ class DataParallel:
 
     Every ``guard_every`` steps (None: never) the workers compare their weights, and a worker that has drifted is named.
     Without ``comm`` it joins the world that launched the process, or a world of one. Every worker calls it equally
-    often; a worker that has nothing left gives a part of no examples.
+    often; a worker that has nothing left gives a part of no examples. One for which the others wait longer than
+    ``timeout`` seconds ends the job: it has to be more than what one worker does alone (an evaluation) takes.
     """
 
     def __init__(
@@ -78,10 +79,13 @@ class DataParallel:
         seed: int = 0,
         guard_every: int | None = EVERY,
         groups: Groups | None = None,
+        timeout: float = TIMEOUT,
     ) -> None:
         self.module = module
+        if getattr(loss, "reduction", "mean") != "mean":
+            raise RequestError("loss", loss, "a mean is allowed, or what returns (sum, count)")
         self.engine = engine if isinstance(engine, Engine) else one_of("engine", engine, ENGINES)(module, loss)
-        self.comm = comm or join_world(next((p.device.type for p in module.parameters()), "cpu"))
+        self.comm = comm or join_world(next((p.device.type for p in module.parameters()), "cpu"), timeout)
         self.clock = Clock(self.comm.board)
         self.carried = CarriedState(begin, self.comm)
         self.bucket_bytes = bucket_bytes
@@ -104,6 +108,7 @@ class DataParallel:
     def __call__(self, inputs: Tensor | Sequence[Tensor], target: Any) -> Tensor:
         """The mean loss over all workers' examples; its gradient is left in every ``p.grad``.   () float32."""
         rank, size = self.comm.rank, self.comm.size
+        self._refuse_replaced()
         arguments = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
         part = Part(rank, arguments, target, draws=key(self.seed, self.step, rank))
         self.prepare(part)
@@ -174,6 +179,15 @@ class DataParallel:
         )
         self._looked_at = [share(gradient, self.comm) for gradient in self.flat_gradients]
         self.touched_rows = [TouchedRows(*table, self.groups.of(*table)) for table in tables.items()]
+
+    def _refuse_replaced(self) -> None:
+        """RequestError for a parameter that is not the one of the first step: no gradient would reach it."""
+        if self._reducer is None:
+            return
+        for name, parameter in self.module.named_parameters():
+            if parameter.requires_grad and parameter is not self._trainable.get(name, self.engine.tables.get(name)):
+                allowed = "what is trained is settled in the first step; make DataParallel anew"
+                raise RequestError("module", name, allowed)
 
     def divide_update(self) -> None:
         """From now on the workers of a node share the update: each has the gradients, and updates, of its share alone.

@@ -11,9 +11,24 @@ from distbp.comm.base import Communicator, Name
 from distbp.data.evaluation import Block, blocks, evaluation
 from distbp.data.part import State
 from distbp.data.split import Split
+from distbp.errors import RequestError
 from distbp.precision import FP32, Precision
+from distbp.program.sum_loss import summed
 from distbp.reduction.reducer import exact_rows
 from distbp.workloads.base import Workload
+
+OURS = {"loss", "count"}  # sums of each block that are no metric's
+
+
+@torch.no_grad()
+def first_sample(workload: Workload, split: Split, *, device: torch.device, precision: Precision) -> dict[str, float]:
+    """The metrics of a split's first sample alone: what they are called."""
+    with evaluating(workload.module):
+        block = next(evaluation(split, batch_size=1, rank=0, size=1, device=device))
+        measured, _ = measure(workload, block, (), precision)
+    sums = {key: value.item() for key, value in measured.sums.items()}
+    count = sums.pop("count") or 1.0
+    return dict(workload.summary({key: total / count for key, total in sums.items()}, measured.scores.double().cpu()))
 
 
 @torch.no_grad()
@@ -70,8 +85,11 @@ def measure(workload: Workload, block: Block, state: State, precision: Precision
         output = precision.widened(workload.module(*block.inputs, *state))
         if state:
             output, state = output
-        loss_sum, count = workload.loss(output, block.target)
-    sums = {"loss": loss_sum, "count": count, **workload.metrics(output, block.target)}
+        loss_sum, count = summed(workload.loss, output, block.inputs, block.target)
+    metrics = workload.metrics(output, block.target)
+    if taken := OURS & metrics.keys():
+        raise RequestError("metrics", min(taken), "another name is needed: it is that of the loss, or of its count")
+    sums = {"loss": loss_sum, "count": count, **metrics}
     wide = {key: torch.as_tensor(value, dtype=torch.float64, device=loss_sum.device) for key, value in sums.items()}
     scores = workload.scores(output, block.target) if workload.scores else loss_sum.new_empty(0, 0)
     return Measured(block.number, block.first, wide, scores), state

@@ -25,14 +25,15 @@ class Membership:
         self.comms: list[Communicator] = []
         self.watch: Watch | None = None
 
-    def join(self, device: str) -> Communicator:
+    def join(self, device: str, timeout: float) -> Communicator:
         """A communicator of its own for tensors on ``device``. Collective."""
-        comm = join(self.world, self.channel, kind="auto", device=device, timeout=TIMEOUT)
+        comm = join(self.world, self.channel, kind="auto", device=device, timeout=timeout)
         if self.world.launcher != "none" and self.watch is None:
-            self.watch = guard(comm, self.channel, timeout=TIMEOUT, say=say_on_stderr)
+            self.watch = guard(comm, self.channel, timeout=timeout, say=say_on_stderr)
             sys.excepthook = self._fail
         if self.watch:
             comm.board = self.watch.board
+            self.watch.timeout = max(self.watch.timeout, timeout)  # it watches over all of them
         self.comms.append(comm)
         return comm
 
@@ -58,6 +59,9 @@ def membership() -> Membership:
     return made
 
 
-def join_world(device: str) -> Communicator:
-    """A communicator of the world that launched this process, or of a world of one, for tensors on ``device``."""
-    return membership().join(device)
+def join_world(device: str, timeout: float) -> Communicator:
+    """A communicator of the world that launched this process, or of a world of one, for tensors on ``device``.
+
+    A collective may take ``timeout`` seconds.
+    """
+    return membership().join(device, timeout)

@@ -15,6 +15,11 @@ class Patience:
         self._waiting = Waiting(Rule("stop_early.metric", rule))
 
     @property
+    def rule(self) -> Rule | None:
+        """What is looked at, if anything is."""
+        return self._waiting.rule if self.evaluations is not None else None
+
+    @property
     def over(self) -> str:
         """Why the training ends; empty: it goes on."""
         if self.evaluations is None or self._waiting.evaluations < self.evaluations:

@@ -31,7 +31,8 @@ class Plateau(Schedule):
         super().__init__(after_warmup(warmup_epochs, lambda _seen, _total: 1.0))
         self.factor, self.patience, self.cooldown, self.final = factor, patience, cooldown, final
         self.level = 1.0
-        self._waiting = Waiting(Rule("schedule.metric", metric), by=threshold)
+        self.rule = Rule("schedule.metric", metric)
+        self._waiting = Waiting(self.rule, by=threshold)
         self._cooling = 0  # evaluations that do not count
 
     def __call__(self, seen: float, total: float) -> float:

@@ -6,6 +6,7 @@ from typing import Any
 from distbp.errors import RequestError
 from distbp.training.best import Best
 from distbp.training.patience import Patience
+from distbp.training.rule import Rule
 from distbp.training.schedules import Schedule
 
 
@@ -20,6 +21,11 @@ class Progress:
         self.patience = patience
         self.schedule = schedule
         self.evaluated = -1  # steps done at the last one that counted
+
+    @property
+    def rules(self) -> list[Rule]:
+        """The rules by which they decide."""
+        return [rule for rule in (self.best.rule, self.patience.rule, self.schedule.rule) if rule]
 
     def take(self, metrics: Mapping[str, float], *, step: int) -> bool:
         """After ``step`` steps; whether they are the best yet. RequestError if a metric is not among them."""

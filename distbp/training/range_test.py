@@ -19,8 +19,9 @@ def rising(lowest: float, highest: float, epochs: float) -> Schedule:
 
 @dataclass
 class Curve(Record):
-    """The smoothed loss at each rate. It is ``over`` once the loss has burst, or is not a number any more."""
+    """The smoothed loss at each rate, told in ``units``. It is ``over`` once the loss has burst, or is none."""
 
+    units: float = 1.0
     rates: list[float] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
     over: bool = False
@@ -29,7 +30,7 @@ class Curve(Record):
     def step(self, _batch: Batch, figures: Mapping[str, float], _milliseconds: Mapping[str, float]) -> None:
         """A point of the curve: the running mean, corrected for its beginning at 0."""
         self._mean = SMOOTH * self._mean + (1 - SMOOTH) * figures["loss"]
-        self.rates.append(figures["lr"])
+        self.rates.append(figures["lr"] / self.units)
         self.losses.append(self._mean / (1 - SMOOTH ** (len(self.losses) + 1)))
         self.over = self.losses[-1] > BURST * min(self.losses)
 

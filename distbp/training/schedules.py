@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from distbp.bounds import Fraction, NonNegative, Positive
+from distbp.training.rule import Rule
 
 Curve = Callable[[float, float], float]
 """A factor of (epochs seen, epochs in all)."""
@@ -20,6 +21,8 @@ class Schedule:
     Epochs are counted in samples, as fractions; what a step has seen is counted to the middle of its batch. One that
     follows a ``curve`` has no state; another may follow what evaluations show.
     """
+
+    rule: Rule | None = None  # of the evaluations that it follows, if it does
 
     def __init__(self, curve: Curve) -> None:
         self._curve = curve

@@ -1,6 +1,7 @@
 """A run as it stands, as a checkpoint has it; and a run that goes on from one."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from distbp.training.checkpoint import Checkpoint
 from distbp.training.flat_state import by_name, restore
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
 def taken(run: "Trainer") -> Checkpoint:
     """The run as it stands, whole on rank 0, until the next step. Collective."""
-    epoch, batch = divmod(run.position, run.loader.steps_per_epoch)
+    epoch, batch = run.loader.after(run.position)
     parallel = run.parallel
     state = by_name(run.optimizer, parallel.weights, step=run.position)
     state |= run.average.by_name(step=run.position)
@@ -50,8 +51,15 @@ def put_back(checkpoint: Checkpoint, run: "Trainer") -> None:
         parallel.reducer.order.restore(checkpoint.reduction)
     if {"workload", "batch_size", "seed"} <= alike:
         parallel.carried.restore(checkpoint.carried, run.loader.cut)
-    run.progress.best.restore(checkpoint.best)
-    run.progress.restore(checkpoint.progress)
+    if split_of(checkpoint.config) == split_of(plan.config):  # figures of another split say nothing of this one's
+        run.progress.best.restore(checkpoint.best)
+        run.progress.restore(checkpoint.progress)
     run.scale.restore(checkpoint.scale)
     run.looks.jumps.restore(checkpoint.loss)
     run.skipped = checkpoint.skipped
+
+
+def split_of(config: Mapping[str, Any]) -> Any:
+    """The split that a run evaluates."""
+    asked = config.get("evaluate")
+    return asked.get("split") if isinstance(asked, Mapping) else None

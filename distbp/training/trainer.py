@@ -10,7 +10,7 @@ from typing import NoReturn
 from torch.optim import Optimizer
 
 from distbp.comm.base import Name
-from distbp.data.batches import Batch
+from distbp.data.batches import Batch, Place
 from distbp.data.loader import Loader
 from distbp.data.split import Split
 from distbp.errors import RequestError, StoppedError
@@ -19,7 +19,7 @@ from distbp.training.average import Average
 from distbp.training.best import Best
 from distbp.training.checkpoint import Checkpoint, fill_module
 from distbp.training.data_parallel import DataParallel
-from distbp.training.evaluation import evaluate
+from distbp.training.evaluation import evaluate, first_sample
 from distbp.training.looks import Looks
 from distbp.training.loss_scale import LossScale
 from distbp.training.optimizers import update as apply
@@ -64,7 +64,6 @@ class Trainer:
         self.scale = LossScale(parallel.engine, examples=plan.batch_size)
         self.average = Average(plan.average, parallel.weights)
         self.looks = Looks(parallel, plan.looks_every)
-        self.steps = min(plan.epochs * loader.steps_per_epoch, plan.steps or plan.epochs * loader.steps_per_epoch)
         self.writer = Writer(run_dir / "checkpoints", keep=plan.keep)
         self.progress = Progress(Best(plan.best), Patience(plan.patience, plan.patience_of), schedule)
         self.position = 0  # steps done
@@ -72,6 +71,21 @@ class Trainer:
         self._saved = self._evaluated = -1  # and those at which that was done last
         self.record: Record = Silence()
         self.metrics: dict[str, float] = {}
+        self._refuse_unknown_metrics()
+
+    def _refuse_unknown_metrics(self) -> None:
+        """RequestError for a rule of a metric that the workload has not: before the training, not after it."""
+        if rules := self.progress.rules:
+            device, precision = self.parallel.comm.device, self.parallel.engine.precision
+            metrics = first_sample(self.workload, self.split, device=device, precision=precision)
+            for rule in rules:
+                rule.value(metrics)
+
+    @property
+    def steps(self) -> int:
+        """Those of the whole job."""
+        all_epochs = self.loader.steps_until(self.plan.epochs)
+        return min(all_epochs, self.plan.steps or all_epochs)
 
     def fit(self, record: Record) -> dict[str, float]:
         """Train to the end of the plan; the metrics of the evaluated split. What happens is told to ``record``.
@@ -86,10 +100,10 @@ class Trainer:
     def _fit(self) -> None:
         if self.position:
             self.save()  # it goes on from a checkpoint, which may be elsewhere
-            if self.position % self.loader.steps_per_epoch == 0:
+            if self.loader.after(self.position).number == 0:
                 self.end_epoch()
         while self.position < self.steps and not self.progress.patience.over:
-            for batch in self.batches(self.position // self.loader.steps_per_epoch):
+            for batch in self.batches(self.loader.after(self.position).epoch):
                 self.step(batch)
             self.end_epoch()
         self.save()
@@ -159,7 +173,7 @@ class Trainer:
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """What is left of this epoch, up to the last step of the plan."""
-        first = self.position % self.loader.steps_per_epoch
+        first = self.loader.after(self.position).number
         self.clock.at(self.position, "data")
         self.clock.take()
         for batch in self.loader.epoch(epoch, first):
@@ -169,7 +183,7 @@ class Trainer:
 
     def end_epoch(self) -> None:
         """Evaluate, if it is time and the end, where it is done anyway, has not come."""
-        every, done = self.plan.evaluate_every, self.position // self.loader.steps_per_epoch
+        every, done = self.plan.evaluate_every, self.loader.after(self.position).epoch
         if every != "never" and self.position < self.steps and done % every == 0:
             self.evaluate()
 
@@ -212,10 +226,13 @@ class Trainer:
         own = path.parent.resolve() == self.writer.folder.resolve()
         if self.parallel.comm.rank == 0:
             discard_after(checkpoint.step if own else -1, self.writer.folder)
+        place = Place(checkpoint.epoch, checkpoint.batch)
+        then = checkpoint.config.get("batch_size", self.loader.batch_size)
+        self.loader.go_on(place, batch_size=then, steps=checkpoint.step)
         self.position = checkpoint.step
         self._saved = checkpoint.step if own else -1
 
     def epochs_after(self, steps: int) -> float:
         """The epochs that so many steps make, in samples: the last batch of an epoch counts what it holds."""
-        epoch, batch = divmod(steps, self.loader.steps_per_epoch)
-        return epoch + self.loader.share(batch)
+        place = self.loader.after(steps)
+        return place.epoch + self.loader.share(place.number)

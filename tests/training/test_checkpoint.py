@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import re
 
 import pytest
 import torch
@@ -140,6 +141,48 @@ def test_going_on_with_another_request_is_refused(tmp_path, change, message):
     threads.run(1, train, folder, "epochs=1", "steps=2")
     with pytest.raises(RequestError, match=rf"{message}.*resume_allow=\[{change.split('=')[0]}\]"):
         threads.run(1, train, folder, "epochs=1", "steps=4", "resume=latest", change)
+
+
+ANOTHER = ("optimizer=sgd", "schedule=linear", "groups.rates={1.*:0.5}", "batch_size=64 optimizer.lr=0.002")
+
+
+@pytest.mark.parametrize("change", ANOTHER)
+def test_what_a_refusal_proposes_is_taken(tmp_path, change):
+    folder, how = tmp_path / "run", ("epochs=1", *change.split())
+    threads.run(1, train, folder, "epochs=1", "steps=2")
+    with pytest.raises(RequestError) as refused:
+        threads.run(1, train, folder, *how, "resume=latest", "steps=4")
+    proposed = re.search(r"or add (resume_allow=\[.*\])", str(refused.value)).group(1)
+    threads.run(1, train, folder, *how, "resume=latest", "steps=4", proposed)
+    assert lines(folder)[-2]["step"] == 4
+
+
+@pytest.mark.parametrize(("before", "after"), [(1000, 2000), (2000, 1000), (1000, 1500)])
+def test_another_batch_size_goes_on_from_the_same_samples(tmp_path, before, after):
+    """Two of four epochs of 4,000 samples are done; the rest of them are trained on, at the rate that is due."""
+    folder, how = tmp_path / "run", ("epochs=4", "resume_allow=[batch_size]", "workload.hidden=[8]")
+    threads.run(1, train, folder, *how[::2], f"batch_size={before}", f"steps={8000 // before}")
+    threads.run(2, train, folder, *how, f"batch_size={after}", "resume=latest")
+    told = [line for line in lines(folder) if "loss" in line]
+    assert [line["step"] for line in told] == [*range(1, len(told) + 1)]
+    for epoch in range(4):
+        assert sum(line["samples"] for line in told if line["epoch"] == epoch) == 4000
+    rates = [line["lr"] for line in told if line["epoch"] > 0]
+    assert rates == sorted(rates, reverse=True)
+    result = json.loads((folder / "result.json").read_text())
+    assert (result["epochs"], result["samples"], result["steps"]) == (4, 16000, len(told))
+    threads.run(1, train, folder, *how, f"batch_size={after}", "resume=latest")
+    assert lines(folder)[: len(told)] == told
+
+
+def test_another_batch_size_begins_no_batch_within_another(tmp_path):
+    folder = tmp_path / "run"
+    threads.run(1, train, folder, "batch_size=1000", "epochs=2", "steps=3")
+    with pytest.raises(RequestError, match=r"batch_size=2000: the run stands after 3,000 samples of epoch 1, within a"):
+        threads.run(1, train, folder, "batch_size=2000", "epochs=2", "resume=latest", "resume_allow=[batch_size]")
+    threads.run(1, train, folder, "batch_size=500", "epochs=2", "resume=latest", "resume_allow=[batch_size]")
+    told = [line for line in lines(folder) if "loss" in line]
+    assert [line["samples"] for line in told] == [*[1000] * 3, 500, 500, *[500] * 8]
 
 
 def said(comm, folder, *overrides):

@@ -350,3 +350,61 @@ def test_parameters_may_lie_in_memory_as_they_like(pool):
     (first, second) = pool.run("mpi", 2, transposed)
     assert first == second
     assert first[1] == [[0.0] * 3] * 2
+
+
+@pytest.mark.parametrize("engine", ["manual", "autograd"])
+@pytest.mark.parametrize("replaced", ["a layer", "a parameter"])
+def test_a_parameter_that_comes_later_is_refused(engine, replaced):
+    module = model()
+    step = distbp.DataParallel(module, mean_loss, engine=engine, comm=LocalCommunicator())
+    step(*examples())
+    if replaced == "a layer":
+        module[2] = nn.Linear(*module[2].weight.shape[::-1]).double()
+    else:
+        module[2].weight = nn.Parameter(module[2].weight.detach().clone())
+    with pytest.raises(RequestError, match=r"module=2\.weight: what is trained is settled in the first step"):
+        step(*examples())
+
+
+def test_a_loss_that_is_a_plain_sum_is_refused():
+    with pytest.raises(RequestError, match=r"loss=CrossEntropyLoss\(\): a mean is allowed"):
+        distbp.DataParallel(model(), nn.CrossEntropyLoss(reduction="sum"), comm=LocalCommunicator())
+
+
+WEIGHTS = torch.tensor([0.5, 2.0, 1.0], dtype=torch.float64)
+OF_CLASSES = {
+    "plain": nn.CrossEntropyLoss(),
+    "smoothed": nn.CrossEntropyLoss(label_smoothing=0.1),
+    "ignoring": nn.CrossEntropyLoss(ignore_index=0),
+    "weighed": nn.CrossEntropyLoss(weight=WEIGHTS),
+    "all": nn.CrossEntropyLoss(weight=WEIGHTS, ignore_index=2, label_smoothing=0.2),
+    "likelihoods": nn.NLLLoss(weight=WEIGHTS, ignore_index=1),
+    "a function": nn.functional.cross_entropy,
+}
+
+
+def by_classes(comm, engine, name):
+    """Parts of unlike numbers of targets that count, one of them with none."""
+    module = model()
+    step = distbp.DataParallel(module, OF_CLASSES[name], engine=engine, comm=comm)
+    inputs, target = labelled(OF_CLASSES[name])
+    cut = slice(comm.rank * N // comm.size, (comm.rank + 1) * N // comm.size)
+    return step(inputs[cut], target[cut]).item(), module[2].bias.grad.tolist()
+
+
+def labelled(loss):
+    inputs, _ = examples()
+    left_out = getattr(loss, "ignore_index", -100)
+    return inputs, torch.tensor([0, 0, 0, 0, 1, left_out, 2, 0, 1, 1, 2, 2, 2])
+
+
+@pytest.mark.parametrize("engine", ["manual", "autograd"])
+@pytest.mark.parametrize("name", OF_CLASSES)
+def test_targets_that_are_left_out_or_weighed_count_as_for_one_worker(pool, engine, name):
+    module, loss = model(), OF_CLASSES[name]
+    inputs, target = labelled(loss)
+    expected = loss(module(inputs), target)
+    expected.backward()
+    for told, gradient in pool.run("mpi", 3, by_classes, engine, name):
+        assert told == pytest.approx(expected.item(), rel=1e-6)
+        assert gradient == pytest.approx(module[2].bias.grad.tolist(), rel=1e-10, abs=1e-14)

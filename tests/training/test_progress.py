@@ -1,6 +1,7 @@
 """What evaluations decide: torch's own falls of the rate, an end in order, and the same of both after a break."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from rich.console import Console
 from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+import tests.faults.tiny
 from distbp import config, job
 from distbp.comm import threads
 from distbp.comm.local import LocalCommunicator
@@ -22,6 +24,7 @@ from distbp.training.patience import Patience
 from distbp.training.plateau import Plateau
 from distbp.training.progress import Progress
 from distbp.training.schedules import constant
+from tests.faults.tiny import Tiny
 
 SMALL = ("workload=tiny", "workload.pause=0.0", "batch_size=8", "shards=2", "log.every=1")
 HOW = (*SMALL, "engine=autograd", "optimizer.lr=0.003")
@@ -147,8 +150,62 @@ def test_wrong_requests(words, message):
 
 
 def test_a_metric_that_is_not_there_is_refused_by_its_key(tmp_path):
+    """Before the training: nothing of the run is left."""
     with pytest.raises(RequestError, match=r"stop_early\.metric=max:acuracy: max: and one of .*; nearest: accuracy"):
-        threads.run(1, train, tmp_path, "epochs=2", "stop_early.patience=1", "stop_early.metric=max:acuracy")
+        threads.run(1, train, tmp_path / "run", "epochs=2", "stop_early.patience=1", "stop_early.metric=max:acuracy")
+    assert not (tmp_path / "run").exists()
+
+
+class Empty(Tiny):
+    def __len__(self):
+        return 0
+
+
+CHANGES = {  # of the tiny workload, and what is said
+    "training": (lambda _: Empty(0.0), "workload=tiny: data to train on are needed"),
+    "splits": (lambda _: {"test": Empty(0.0)}, "evaluate.split=test: a split with samples is needed"),
+    "metrics": (lambda _: lambda *_: {"count": torch.tensor(1.0)}, "metrics=count: another name is needed"),
+}
+
+
+@pytest.fixture
+def changed(monkeypatch):
+    """Have ``tiny`` make another workload: one with ``change(its own)`` in the place of ``part``."""
+
+    def become(part, change):
+        make = tests.faults.tiny.tiny
+
+        def made(*, pause: float, path: str | None, cache: str, seed: int):
+            workload = make(pause=pause, path=path, cache=cache, seed=seed)
+            return replace(workload, **{part: change(getattr(workload, part))})
+
+        monkeypatch.setattr("tests.faults.tiny.tiny", made)
+
+    return become
+
+
+@pytest.mark.parametrize("part", CHANGES)
+def test_what_cannot_be_trained_or_measured_is_refused(tmp_path, changed, part):
+    change, message = CHANGES[part]
+    changed(part, change)
+    with pytest.raises(RequestError, match=message.replace(".", r"\.")):
+        train(LocalCommunicator(), tmp_path, "checkpoint.best=min:loss")
+
+
+def test_a_loss_that_is_a_mean_is_measured_as_it_is_trained(tmp_path, changed):
+    expected = train(LocalCommunicator(), tmp_path / "sum", "steps=5")
+    changed("loss", lambda _: nn.CrossEntropyLoss())
+    found = train(LocalCommunicator(), tmp_path / "mean", "steps=5")
+    assert found["split_loss"] == pytest.approx(expected["split_loss"], rel=1e-6)
+
+
+def test_the_best_of_another_split_is_none_of_this_one(tmp_path, changed):
+    changed("splits", lambda splits: {**splits, "other": splits["test"]})
+    how = ("evaluate.every=1", "checkpoint.best=max:loss", "epochs=4")
+    first = train(LocalCommunicator(), tmp_path, *how, "steps=16", "evaluate.split=other")
+    assert first["best"]["step"] == 8
+    second = train(LocalCommunicator(), tmp_path, *how, "evaluate.split=test", "resume=latest")
+    assert second["best"]["step"] > 8
 
 
 def test_an_evaluation_that_is_no_number_is_told_as_none(tmp_path):
