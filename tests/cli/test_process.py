@@ -13,6 +13,9 @@ from types import SimpleNamespace
 import pytest
 
 from distbp import cli
+from distbp.comm.local import LocalCommunicator
+from distbp.errors import JobError
+from distbp.worker import alone
 from tests.launch.start import crowd
 
 SECONDS = 5.0  # within which a wrong request is answered, on a machine that is not busy with something else
@@ -196,6 +199,14 @@ def test_a_loss_that_is_no_number_ends_the_job(
     err = capfd.readouterr().err
     assert "distbp: error: rank 0 failed at step" in err
     assert "the loss is" in err
+
+
+def test_what_is_raised_where_one_worker_is_alone_ends_the_job_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """StopIteration, too, which a context manager of contextlib would take for its own."""
+    for error in (StopIteration(), ValueError("boom")):
+        with pytest.raises(JobError, match=type(error).__name__), alone(LocalCommunicator(), print):
+            raise error
+        assert "Traceback" in capsys.readouterr().err
 
 
 def test_ranks_that_do_not_find_each_other_are_refused(folder: Path) -> None:

@@ -129,6 +129,7 @@ RECORDED = [
     "seed=3",
     "+steps=5",
     "workers=4",
+    "shards=4",
     "comm.timeout=5",
     "run_dir=a",
     "resume=b",
@@ -145,7 +146,7 @@ def test_evaluate_asks_for_what_the_run_asked_for(
     ((verb, request),) = launched.jobs
     assert (verb, request.optimizer["name"], request.batch_size, request.steps) == ("evaluate", "sgd", 8, 5)
     assert (request.seed, request.resume, request.run_dir) == (9, "latest", "there")
-    assert (request.workers, request.comm.timeout) == (None, 60.0)
+    assert (request.workers, request.shards, request.comm.timeout) == (None, "auto", 60.0)
 
 
 def test_a_checkpoint_cannot_say_what_is_called(distbp: Distbp, monkeypatch: pytest.MonkeyPatch) -> None:

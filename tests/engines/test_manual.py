@@ -327,6 +327,10 @@ REFUSED = [
     (lambda: Counting(lambda m, x: chosen(x)), ["aten.multinomial.default", "Counting", "distbp/maps/noise.py"]),
     (lambda: Function(chosen), ["aten.multinomial.default", "Function"]),
     (lambda: Function(lambda x: x * x[0, 0].item()), ["engine=autograd"]),
+    (
+        lambda: Function(lambda x: x[:, :3] + torch.ones(2)),
+        ["torch.export cannot follow Function", "wrong for this batch"],
+    ),
 ]
 
 

@@ -70,6 +70,21 @@ def test_every_worker_finds_what_one_finds(tmp_path, capsys):
     assert alone["rates"] == sorted(alone["rates"])
 
 
+def test_the_proposal_is_what_a_scaled_rate_begins_with():
+    """Rates twice as high as they are asked for give the curve of those rates, told as they are asked for."""
+    (plain,) = threads.run(1, found, "find_lr.lowest=2e-5", "find_lr.highest=2")
+    (scaled,) = threads.run(
+        1, found, "find_lr.lowest=1e-5", "find_lr.highest=1", "lr_scaling=linear", "lr_batch_size=4"
+    )
+    assert scaled["losses"] == plain["losses"]
+    assert scaled["rates"] == pytest.approx([rate / 2 for rate in plain["rates"]], rel=1e-12)
+
+
+def test_it_begins_with_new_weights():
+    with pytest.raises(RequestError, match=r"resume=.*: null is allowed"):
+        threads.run(1, found, "resume=runs/there")
+
+
 def test_a_range_that_does_not_rise_is_refused():
     with pytest.raises(RequestError, match=r"find_lr.lowest=1.0: less than find_lr.highest=1 is allowed"):
         threads.run(1, found, "find_lr.lowest=1", "find_lr.highest=1")
