@@ -82,7 +82,7 @@ class DataParallel:
         timeout: float = TIMEOUT,
     ) -> None:
         self.module = module
-        if getattr(loss, "reduction", "mean") != "mean":
+        if getattr(loss, "reduction", "mean") == "sum":
             raise RequestError("loss", loss, "a mean is allowed, or what returns (sum, count)")
         self.engine = engine if isinstance(engine, Engine) else one_of("engine", engine, ENGINES)(module, loss)
         self.comm = comm or join_world(next((p.device.type for p in module.parameters()), "cpu"), timeout)

@@ -41,9 +41,7 @@ class Jumps:
         self._seen, self._high = self._seen + 1, high
         weight = max(1 / self._seen, 1 - KEPT)
         self._mean += weight * excess
-        self._variance = (
-            min((1 - weight) * (self._variance + weight * excess * excess), MOST) if self._seen > 1 else 0.0
-        )
+        self._variance = (1 - weight) * (self._variance + weight * min(excess * excess, MOST))
         return jump
 
     def state(self) -> dict[str, Any]:

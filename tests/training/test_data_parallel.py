@@ -366,6 +366,14 @@ def test_a_parameter_that_comes_later_is_refused(engine, replaced):
         step(*examples())
 
 
+def test_a_mean_over_the_examples_may_be_called_otherwise():
+    step = distbp.DataParallel(model(), nn.KLDivLoss(reduction="batchmean"), comm=LocalCommunicator())
+    inputs, _ = examples()
+    target = torch.full((N, 3), 1 / 3, dtype=torch.float64)
+    expected = nn.functional.kl_div(model()(inputs), target, reduction="batchmean")
+    assert step(inputs, target).item() == pytest.approx(expected.item(), rel=1e-6)
+
+
 def test_a_loss_that_is_a_plain_sum_is_refused():
     with pytest.raises(RequestError, match=r"loss=CrossEntropyLoss\(\): a mean is allowed"):
         distbp.DataParallel(model(), nn.CrossEntropyLoss(reduction="sum"), comm=LocalCommunicator())
