@@ -24,7 +24,7 @@ class RunDirectory:
     """The folder that a request gives, or a new one, which this job has for itself until it closes it.
 
     RequestError if another job has it, if it holds a run that is not resumed, or if nothing can be written there. A
-    request that is refused, within, takes back what it made.
+    request that is refused, within, before the run has a step to tell of, takes back what it made.
     """
 
     def __init__(self, request: Request) -> None:
