@@ -46,6 +46,17 @@ def test_all_workers_end_and_the_first_is_named(tmp_path, launcher, fault):
     assert re.search(rf"rank 1 failed at step \d+ in phase \w+: {FAULTS[fault]}", message), message
 
 
+def test_a_worker_that_sleeps_is_named_after_the_time_out_of_the_loop(tmp_path):
+    script = tmp_path / "loop.py"
+    script.write_text(SCRIPT.format(fault="time.sleep(60)").replace('"autograd")', '"autograd", timeout=1)'))
+    run = Run([*STARTS["mpirun"], str(script)])
+    code = run.wait(40)
+    run.end()
+    assert code != 0
+    (message,) = re.findall(r"distbp: error: .*", run.stderr)
+    assert re.search(r"rank 1 failed at step \d+ in phase \w+: it did not arrive within comm\.timeout=1 s", message)
+
+
 @pytest.mark.parametrize(
     ("launcher", "last"),
     [
