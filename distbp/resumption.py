@@ -61,7 +61,8 @@ def refuse_changed(request: Request, checkpoint: Checkpoint) -> None:
     now = request.model_dump(mode="json")
     changed = list(changes(checkpoint.config, now, allowed=(*free_of(request), *request.resume_allow)))
     if changed:
-        keys = ",".join(dict.fromkeys(allowance(change.split("=")[0], changed, known_keys(now)) for change in changed))
+        known = known_keys(now)
+        keys = ",".join(dict.fromkeys(allowance(change.split("=")[0], changed, known) for change in changed))
         how = f"the run was another: {', '.join(changed)}; or add resume_allow=[{keys}]"
         raise RequestError("resume", request.resume, how)
 

@@ -102,9 +102,9 @@ class Watch:
         shown, looked = False, time.monotonic()
         while not self._stopped.is_set():
             ready, _, _ = select.select([self._wake], [], [], INTERVAL)
-            if time.monotonic() - looked > PATIENCE:
-                self._back = time.monotonic()
-            looked = time.monotonic()
+            before, looked = looked, time.monotonic()
+            if looked - before > PATIENCE:
+                self._back = looked
             if ready:
                 self._signalled(os.read(self._wake, 1)[0])
             if self.board.asked:

@@ -28,18 +28,21 @@ class Buffers:
 
     def copy(self, names: Iterable[str] | None = None) -> Held:
         """The buffers of these names, by default all, as they are now: the tensor, and a copy of what is in it."""
-        held = {name: self._owners[name] for name in (self._owners if names is None else names)}
-        tensors = {name: owner._buffers[leaf] for name, (owner, leaf) in held.items()}
-        return {name: (tensor, tensor.clone()) for name, tensor in tensors.items() if tensor is not None}
+        return {name: (tensor, tensor.clone()) for name, tensor in self._tensors(names)}
 
     def marks(self) -> Marks:
         """What tells whether a buffer has been written or replaced since, by name."""
-        tensors = {name: owner._buffers[leaf] for name, (owner, leaf) in self._owners.items()}
-        return {name: (id(tensor), tensor._version) for name, tensor in tensors.items() if numeric(tensor)}
+        return {name: (id(tensor), tensor._version) for name, tensor in self._tensors() if numeric(tensor)}
 
     def changed(self, since: Marks) -> list[str]:
         """Those that have been written or replaced, be it by what they held."""
         return [name for name, mark in self.marks().items() if mark != since.get(name)]
+
+    def _tensors(self, names: Iterable[str] | None = None) -> Iterator[tuple[str, Tensor]]:
+        for name in self._owners if names is None else names:
+            owner, leaf = self._owners[name]
+            if (tensor := owner._buffers[leaf]) is not None:
+                yield name, tensor
 
     @contextmanager
     def probed(self) -> Iterator[list[str]]:
@@ -77,9 +80,9 @@ class Buffers:
         return deltas
 
 
-def numeric(tensor: Tensor | None) -> bool:
-    """Whether there is a buffer, and differences of it."""
-    return tensor is not None and tensor.dtype != torch.bool
+def numeric(tensor: Tensor) -> bool:
+    """Whether there are differences of it."""
+    return tensor.dtype != torch.bool
 
 
 def once(tensor: Tensor, *, like: Tensor | None = None) -> Tensor:

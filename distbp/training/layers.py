@@ -13,10 +13,9 @@ import torch
 from torch import Tensor
 
 from distbp.reduction.layout import BLOCK
-from distbp.training.norm import row_norms, together
+from distbp.training.norm import block_norms, row_norms, together
 from distbp.training.weights import Weights
 
-AT_ONCE = 1024  # pieces: what is computed wider than it lies takes some MB
 LEAST = 1e-15  # a norm below which the squares of float32 lose bits, or are 0
 
 
@@ -66,7 +65,7 @@ class Layers:
         """The norms of this worker's pieces of some values of its shares, 0 for those of others.   -> (P) float64"""
         found = torch.zeros(self._number, dtype=torch.float64)
         for run in self._runs:
-            own = norms(run.of(shares))
+            own = row_norms(run.of(shares), least=LEAST)
             found[run.first : run.first + own.numel()] = own
         return found
 
@@ -85,11 +84,4 @@ def cut(start: int, stop: int) -> Iterator[tuple[int, int]]:
 
 def norm(values: Tensor) -> float:
     """That of a tensor which every worker has whole."""
-    flat = values.reshape(-1)
-    runs = [Run(0, start, stop, 0).of([flat]) for start, stop in cut(0, flat.numel())]
-    return together([number for run in runs for number in norms(run).tolist()])
-
-
-def norms(pieces: Tensor) -> Tensor:
-    """``sqrt(sum_j x_ij^2)``, on the CPU, also where the squares leave the dtype's range.   (k, n) -> (k) float64"""
-    return torch.cat([row_norms(some, least=LEAST) for some in torch.split(pieces, AT_ONCE)]).cpu()
+    return together(block_norms(values, least=LEAST))

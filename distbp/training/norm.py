@@ -11,13 +11,15 @@ from torch import Tensor
 
 from distbp.reduction.layout import BLOCK
 
+AT_ONCE = 1024  # rows: what is computed wider than it lies takes some MB
 
-def block_norms(tensor: Tensor) -> list[float]:
-    """``sqrt(sum of x_i^2)`` of each block of the elements in order; the last one may be shorter."""
+
+def block_norms(tensor: Tensor, *, least: float = 0.0) -> list[float]:
+    """``sqrt(sum of x_i^2)`` of each block of the elements in order, as ``row_norms``; the last one may be shorter."""
     flat = tensor.reshape(-1)
     whole = flat.numel() // BLOCK * BLOCK
-    last = flat[whole:].view(1, -1)
-    return [*row_norms(flat[:whole].view(-1, BLOCK)).tolist(), *(row_norms(last).tolist() if last.numel() else ())]
+    cut = flat[:whole].view(-1, BLOCK), flat[whole:].view(1, -1)
+    return [norm for rows in cut if rows.numel() for norm in row_norms(rows, least=least).tolist()]
 
 
 def row_norms(rows: Tensor, *, least: float = 0.0) -> Tensor:
@@ -28,9 +30,9 @@ def row_norms(rows: Tensor, *, least: float = 0.0) -> Tensor:
     """
     dtype = torch.promote_types(rows.dtype, torch.float32)
     found: Tensor = torch.linalg.vector_norm(rows, dim=1, dtype=dtype).double()
-    again = ~((found >= least) & (found < math.inf))
-    if bool(again.any()):
-        found[again] = torch.linalg.vector_norm(rows[again].double(), dim=1)
+    again = (~((found >= least) & (found < math.inf))).nonzero().view(-1)
+    for some in torch.split(again, AT_ONCE) if len(again) else ():
+        found[some] = torch.linalg.vector_norm(rows[some].double(), dim=1)
     return found
 
 

@@ -51,7 +51,7 @@ def put_back(checkpoint: Checkpoint, run: "Trainer") -> None:
         parallel.reducer.order.restore(checkpoint.reduction)
     if {"workload", "batch_size", "seed"} <= alike:
         parallel.carried.restore(checkpoint.carried, run.loader.cut)
-    if split_of(checkpoint.config) == split_of(plan.config):  # figures of another split say nothing of this one's
+    if split_in(checkpoint.config) == split_in(plan.config):  # figures of another split say nothing of this one's
         run.progress.best.restore(checkpoint.best)
         run.progress.restore(checkpoint.progress)
     run.scale.restore(checkpoint.scale)
@@ -59,7 +59,7 @@ def put_back(checkpoint: Checkpoint, run: "Trainer") -> None:
     run.skipped = checkpoint.skipped
 
 
-def split_of(config: Mapping[str, Any]) -> Any:
+def split_in(config: Mapping[str, Any]) -> Any:
     """The split that a run evaluates."""
     asked = config.get("evaluate")
     return asked.get("split") if isinstance(asked, Mapping) else None
