@@ -4,7 +4,6 @@ import doctest
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,8 @@ from rich.console import Console
 from distbp import config, job
 from distbp.arguments import VERBS, Arguments
 from distbp.comm.local import LocalCommunicator
-from tests.launch.start import BIN, ROOT, Run
+from tests.launch.start import ROOT, Run, under
+from tests.warm import python
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 README = (ROOT / "README.md").read_text()
@@ -55,17 +55,9 @@ def readme_loop(folder):
     return str(path)
 
 
-@pytest.mark.parametrize(
-    "start",
-    [
-        [sys.executable],
-        [str(BIN / "mpirun"), "-n", "2", "--oversubscribe", sys.executable],
-        [str(BIN / "torchrun"), "--standalone", "--nproc-per-node", "2"],
-    ],
-    ids=["alone", "mpirun", "torchrun"],
-)
-def test_the_loop_of_the_readme_runs_wherever_it_is_started(tmp_path, start):
-    run = Run([*start, readme_loop(tmp_path)])
+@pytest.mark.parametrize("launcher", ["alone", "mpirun", "torchrun"])
+def test_the_loop_of_the_readme_runs_wherever_it_is_started(tmp_path, launcher):
+    run = Run([*under(launcher, 2, python()), readme_loop(tmp_path)])
     assert run.wait() == 0, run.stderr
     losses = {float(loss) for loss in re.findall(r"rank \d: loss (\d\.\d+)", run.stdout)}
     assert len(losses) == 1  # the mean over all workers, on each of them

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from distbp import cli
-from tests.launch.start import BIN, ROOT, ROOT_MAY
+from tests.launch.start import ROOT, ROOT_MAY, under
+from tests.warm import python
 
 PAGE = (ROOT / "docs/your_workload.md").read_text()
 FILE = re.compile(r"`(spirals/[\w./]+)`.*?:[^`]*?\n\n```\w+\n(.*?)```", re.DOTALL)
@@ -26,7 +27,7 @@ def block(language: str) -> str:
 
 def words(line: str) -> list[str]:
     """A command of the page, with the Python of these tests."""
-    starts = {"distbp": [sys.executable, "-m", "distbp"], "pip": [sys.executable, "-m", "pip"]}
+    starts = {"distbp": [python(), "-m", "distbp"], "pip": [sys.executable, "-m", "pip"]}
     first, *rest = shlex.split(line)
     return [*starts[first], *rest]
 
@@ -108,8 +109,8 @@ def test_the_difference_is_all_there_is_to_a_loop_of_ones_own(folder: Path) -> N
     for name, sign in (("plain", "-"), ("loop", "+")):
         kept = [line[1:] for line in block("diff").splitlines() if not line or line[0] in f" {sign}"]
         (folder / f"{name}.py").write_text("\n".join(kept))
-    plain = run([sys.executable, "plain.py"], folder)
-    parallel = run([str(BIN / "mpirun"), "-n", "2", "--oversubscribe", sys.executable, "loop.py"], folder)
+    plain = run([python(), "plain.py"], folder)
+    parallel = run([*under("mpirun", 2, python()), "loop.py"], folder)
     losses = re.findall(r"rank \d: (loss \d\.\d+\n)", parallel)
     assert losses == [plain, plain]
 

@@ -5,7 +5,6 @@ import io
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from statistics import geometric_mean
@@ -18,8 +17,9 @@ from distbp import config
 from distbp.comm.base import Communicator
 from distbp.verbs import VERBS
 from tests.cli.conftest import Distbp, Launched, distbp, here, launched
-from tests.launch.start import BIN, Run
+from tests.launch.start import Run, under
 from tests.pool import Pool
+from tests.warm import python
 
 __all__ = ["distbp", "here", "launched"]  # fixtures
 
@@ -29,7 +29,7 @@ MODELS = "all or a list of mlp_small, mlp_large, cnn, resnet20, lstm_lm, gpt_sma
 
 
 def run(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "distbp", *words]
+    command = [python(), "-m", "distbp", *words]
     return subprocess.run(
         command, cwd=folder, env=dict(os.environ), capture_output=True, text=True, timeout=100, check=False
     )
@@ -66,15 +66,13 @@ def printed(comm: Communicator, name: str, *words: str) -> str:
 
 def workers(_pool: Pool, name: str, *words: str) -> str:
     """As a user types it, the launcher and its workers included."""
-    done = Run([sys.executable, "-m", "distbp", "bench", name, "workers=2", *words])
+    done = Run([python(), "-m", "distbp", "bench", name, "workers=2", *words])
     assert done.wait() == 0, done.stderr
     return done.stdout
 
 
 def mpirun(_pool: Pool, name: str, *words: str) -> str:
-    done = Run(
-        [str(BIN / "mpirun"), "--oversubscribe", "-n", "2", sys.executable, "-m", "distbp", "bench", name, *words]
-    )
+    done = Run([*under("mpirun", 2, python()), "-m", "distbp", "bench", name, *words])
     assert done.wait() == 0, done.stderr
     return done.stdout
 

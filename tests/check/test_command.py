@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,12 +13,13 @@ from distbp.errors import JobError
 from distbp.maps.linear import Linear
 from distbp.schema import Request
 from tests.cli.conftest import Distbp, Launched, distbp, here, launched
+from tests.warm import python
 
 __all__ = ["distbp", "here", "launched"]  # fixtures
 
 
 def run(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "distbp", *words]
+    command = [python(), "-m", "distbp", *words]
     return subprocess.run(
         command, cwd=folder, env=dict(os.environ), capture_output=True, text=True, timeout=100, check=False
     )

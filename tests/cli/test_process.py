@@ -16,7 +16,8 @@ from distbp import cli
 from distbp.comm.local import LocalCommunicator
 from distbp.errors import JobError
 from distbp.worker import alone
-from tests.launch.start import crowd
+from tests.launch.start import crowd, under
+from tests.warm import python
 
 SECONDS = 5.0  # within which a wrong request is answered, on a machine that is not busy with something else
 AS_ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
@@ -140,10 +141,6 @@ def test_a_full_disk_is_named(
     assert "of space are needed for checkpoints, 0.0 MiB are free" in err
 
 
-UNDER = {
-    "mpirun": [str(Path(sys.executable).with_name("mpirun")), "-n", "2", "--oversubscribe", sys.executable],
-    "torchrun": [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"],
-}
 AGAIN = pytest.mark.long  # what the other launcher's ranks have been asked already
 TOGETHER = [
     pytest.param("mpirun", "optimizer.lr=-1", "optimizer.lr=-1", marks=AGAIN),
@@ -160,7 +157,7 @@ TOGETHER = [
 @pytest.mark.parametrize(("launcher", "word", "begins"), TOGETHER)
 def test_many_ranks_refuse_with_one_voice(tmp_path: Path, launcher: str, word: str, begins: str) -> None:
     done = subprocess.run(
-        [*UNDER[launcher], "-m", "distbp", word],
+        [*under(launcher, 2, python()), "-m", "distbp", word],
         cwd=tmp_path,
         env={**os.environ, **AS_ROOT},
         capture_output=True,

@@ -2,13 +2,13 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Distbp, Launched, distbp, here, launched
 from tests.explain.test_standalone import run as run_file
+from tests.warm import python
 
 __all__ = ["distbp", "here", "launched"]  # fixtures
 
@@ -16,7 +16,7 @@ GRADIENTS = [f"{n}.{leaf}" for n in (1, 4, 7) for leaf in ("weight", "bias")]
 
 
 def run(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "distbp", *words]
+    command = [python(), "-m", "distbp", *words]
     return subprocess.run(
         command, cwd=folder, env=dict(os.environ), capture_output=True, text=True, timeout=100, check=False
     )

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from distbp import config, job
 from tests.launch.start import Run, command
+from tests.warm import python
 
 REQUEST = {"shards": 4, "seed": 0, "steps": 25, "evaluate.every": "never"}  # an epoch and a part of the next
 ENGINES = ("manual", "autograd")
@@ -24,7 +25,7 @@ def train(comm, *words):
 
 def sweep(folder, launcher, size):
     """A multirun over the engines: the result of each, from the one directory that its job has."""
-    run = Run(command(launcher, size, "-m", f"engine={','.join(ENGINES)}", *overrides(folder)))
+    run = Run(command(launcher, size, "-m", f"engine={','.join(ENGINES)}", *overrides(folder), python=python()))
     assert run.wait() == 0, run.stderr
     results = {path.relative_to(folder): json.loads(path.read_text()) for path in folder.rglob("result.json")}
     assert sorted(map(str, results)) == ["0/result.json", "1/result.json"]

@@ -15,15 +15,21 @@ MARK = "DISTBP_TEST_MARK"
 ROOT_MAY = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
 
 
-def command(launcher, size, *arguments):
-    """The command line that starts ``size`` workers: alone, with ``workers``, mpirun, or torchrun."""
+def under(launcher, size, python=sys.executable):
+    """The words that start ``size`` processes of a script, or of ``-m`` and a module: alone, mpirun, or torchrun."""
     starts = {
-        "alone": [*DISTBP, "train"],
-        "workers": [*DISTBP, "train", f"workers={size}"],
-        "mpirun": [str(BIN / "mpirun"), "-n", str(size), "--oversubscribe", *DISTBP, "train"],
-        "torchrun": [str(BIN / "torchrun"), "--standalone", "--nproc-per-node", str(size), "-m", "distbp", "train"],
+        "alone": [python],
+        "mpirun": [str(BIN / "mpirun"), "-n", str(size), "--oversubscribe", python],
+        "torchrun": [python, str(BIN / "torchrun"), "--standalone", "--nproc-per-node", str(size)],
     }
-    return [*starts[launcher], *arguments]
+    return starts[launcher]
+
+
+def command(launcher, size, *arguments, python=sys.executable):
+    """The command line that starts ``size`` workers: alone, with ``workers``, mpirun, or torchrun."""
+    if launcher == "workers":
+        return [python, "-m", "distbp", "train", f"workers={size}", *arguments]
+    return [*under(launcher, size, python), "-m", "distbp", "train", *arguments]
 
 
 def crowd():

@@ -13,6 +13,7 @@ import pytest
 
 from tests.launch.start import Run, command
 from tests.launch.test_it_ends import messages, until_step
+from tests.warm import python
 
 CLEAN = 200  # runs
 TIMEOUT = 2.0  # s, comm.timeout where it has to pass; elsewhere a busy machine has longer for its first step
@@ -67,7 +68,7 @@ def settings(folder, *overrides):
     ]  # fmt: skip
 
 
-def named(folder, launcher, size, fault, rank):
+def named(folder, launcher, size, fault, rank, *, python=sys.executable):
     """Start, wait until the fault has happened, and require one line that names it, and no process left.
 
     The seconds that it took.
@@ -75,7 +76,7 @@ def named(folder, launcher, size, fault, rank):
     timeout = TIMEOUT if fault in ("late", "sleep", "stop") else PATIENT
     faulty = [f"workload.fault={fault}", f"workload.rank={rank}", f"workload.step={STEP}"]
     words = settings(folder, *faulty, f"comm.timeout={timeout:g}")
-    run = Run(command(launcher, size, *words))
+    run = Run(command(launcher, size, *words, python=python))
     try:
         if fault in FAULTS:
             until_step(run, folder, STEP, timeout=START)
@@ -97,7 +98,7 @@ def named(folder, launcher, size, fault, rank):
 
 @pytest.mark.parametrize(("launcher", "size", "fault", "rank"), SOME)
 def test_a_worker_that_differs_is_named(tmp_path, launcher, size, fault, rank):
-    named(tmp_path / "run", launcher, size, fault, rank)
+    named(tmp_path / "run", launcher, size, fault, rank, python=python())
 
 
 @pytest.mark.long

@@ -40,9 +40,11 @@ def steps(folder):
 
 def until_step(run, folder, step, timeout=90.0):
     begin = time.monotonic()
+    ended = None
     while steps(folder) < step:
         assert time.monotonic() - begin < timeout
-        assert run.process.poll() is None, run.process.communicate()
+        assert ended is None, run.process.communicate()
+        ended = run.process.poll()  # what it wrote before it ended is read once more
         time.sleep(0.02)
 
 

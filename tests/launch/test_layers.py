@@ -6,6 +6,7 @@ import pytest
 
 from tests.launch.bits import train
 from tests.launch.start import Run, command
+from tests.warm import python
 
 BURSTS = (
     "shards=4", "steps=30", "log.every=1", "log.layers=5", "evaluate.every=never",
@@ -24,7 +25,7 @@ def told(folder):
 def alone(tmp_path_factory):
     """The lines of a run by one worker, and what it printed."""
     folder = tmp_path_factory.mktemp("alone") / "run"
-    run = Run(command("alone", 1, *BURSTS, f"run_dir={folder}"))
+    run = Run(command("alone", 1, *BURSTS, f"run_dir={folder}", python=python()))
     assert run.wait() == 0, run.stderr
     return told(folder), run.stdout
 

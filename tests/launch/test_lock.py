@@ -10,6 +10,7 @@ from distbp import config
 from distbp.errors import RequestError
 from distbp.run_directory import RunDirectory
 from tests.launch.start import Run, command
+from tests.warm import python
 
 
 def request(folder):
@@ -43,7 +44,7 @@ def test_a_job_that_is_killed_leaves_its_folder_free(tmp_path):
 
 def test_a_launch_is_turned_away_in_one_line(tmp_path):
     with RunDirectory(request(tmp_path)):
-        second = Run(command("alone", 1, f"run_dir={tmp_path}", "resume=latest", "steps=5"))
+        second = Run(command("alone", 1, f"run_dir={tmp_path}", "resume=latest", "steps=5", python=python()))
         assert second.wait() == 2
     assert second.stderr.startswith(f"distbp: error: run_dir={tmp_path}: another job has it: process {os.getpid()} on ")
     assert len(second.stderr.splitlines()) == 1

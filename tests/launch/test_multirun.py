@@ -4,6 +4,7 @@ import pytest
 
 from tests.launch.bits import ENGINES, sweep
 from tests.launch.start import Run, command
+from tests.warm import python
 
 
 def test_each_job_of_one_worker_has_one_directory(one_worker):
@@ -21,7 +22,7 @@ def test_each_job_of_two_has_one_directory_and_the_bits_of_one_worker(tmp_path, 
 
 
 def test_a_job_that_fails_ends_the_sweep(tmp_path):
-    run = Run(command("mpirun", 2, "-m", "steps=3", "shards=2,1", f"run_dir={tmp_path / 'sweep'}"))
+    run = Run(command("mpirun", 2, "-m", "steps=3", "shards=2,1", f"run_dir={tmp_path / 'sweep'}", python=python()))
     assert run.wait() != 0
     assert [line for line in run.stderr.splitlines() if line.startswith("distbp: error:")] == [
         "distbp: error: workers=2: at most as many as shards=1 are allowed"

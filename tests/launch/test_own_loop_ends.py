@@ -1,12 +1,12 @@
 """A script of the user's own that ends on one worker ends on all, soon, and the message says which and why."""
 
 import re
-import sys
 import textwrap
 
 import pytest
 
-from tests.launch.start import BIN, Run
+from tests.launch.start import Run, under
+from tests.warm import python
 
 SCRIPT = textwrap.dedent("""
     import os, signal, sys, time
@@ -20,10 +20,7 @@ SCRIPT = textwrap.dedent("""
             {fault}
         step(torch.ones(2, 3), torch.zeros(2, 1))
     """)
-STARTS = {
-    "mpirun": [str(BIN / "mpirun"), "-n", "3", "--oversubscribe", sys.executable],
-    "torchrun": [str(BIN / "torchrun"), "--standalone", "--nproc-per-node", "3"],
-}
+LAUNCHERS, SIZE = ("mpirun", "torchrun"), 3
 FAULTS = {
     "raise ValueError('boom')": "ValueError: boom",
     "sys.exit(0)": "it ended before the job was done",
@@ -32,11 +29,11 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("launcher", STARTS)
+@pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_all_workers_end_and_the_first_is_named(tmp_path, launcher, fault):
     script = tmp_path / "loop.py"
     script.write_text(SCRIPT.format(fault=fault))
-    run = Run([*STARTS[launcher], str(script)])
+    run = Run([*under(launcher, SIZE), str(script)])
     code = run.wait()
     left = run.processes()
     run.end()
@@ -49,7 +46,7 @@ def test_all_workers_end_and_the_first_is_named(tmp_path, launcher, fault):
 def test_a_worker_that_sleeps_is_named_after_the_time_out_of_the_loop(tmp_path):
     script = tmp_path / "loop.py"
     script.write_text(SCRIPT.format(fault="time.sleep(60)").replace('"autograd")', '"autograd", timeout=1)'))
-    run = Run([*STARTS["mpirun"], str(script)])
+    run = Run([*under("mpirun", SIZE, python()), str(script)])
     code = run.wait(40)
     run.end()
     assert code != 0
@@ -80,6 +77,6 @@ def test_two_models_in_one_script_end_in_order(tmp_path, launcher, last):
             {last}
             """)
     )
-    run = Run([*STARTS[launcher], str(script)])
+    run = Run([*under(launcher, SIZE, python()), str(script)])
     assert run.wait() == 0, run.stderr
     assert "Traceback" not in run.stderr

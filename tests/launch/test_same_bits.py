@@ -15,6 +15,7 @@ from tests.launch import bits
 from tests.launch.bits import overrides
 from tests.launch.start import Run, command
 from tests.pool import GROUPS
+from tests.warm import python
 
 LAUNCHES = [  # of two workers: test_multirun.py
     *(("workers", 4), ("mpirun", 3), ("torchrun", 3)),
@@ -23,7 +24,7 @@ LAUNCHES = [  # of two workers: test_multirun.py
 
 
 def launched(folder, launcher, size, **others):
-    run = Run(command(launcher, size, *overrides(folder, **others)))
+    run = Run(command(launcher, size, *overrides(folder, **others), python=python()))
     assert run.wait() == 0, run.stderr
     return json.loads((folder / "result.json").read_text())
 

@@ -21,14 +21,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.warm import python
+
 START = 90.0  # s, for a launcher, its interpreters and their imports of torch on a busy machine
 PATIENCE = 1.0  # s that the other ranks have to answer after the first has failed
 GRACE = 5.0  # s that ranks have to leave, and the launcher after them
 TAIL = 4000  # characters of the ranks' output that a failure shows
 BIN = Path(sys.executable).parent
 COMMANDS = {
-    "mpi": [str(BIN / "mpirun"), "--oversubscribe", "--bind-to", "none", "-n", "{size}", sys.executable],
-    "torch": [str(BIN / "torchrun"), "--standalone", "--nproc-per-node", "{size}"],
+    "mpi": [str(BIN / "mpirun"), "--oversubscribe", "--bind-to", "none", "-n", "{size}", "{python}"],
+    "torch": ["{python}", str(BIN / "torchrun"), "--standalone", "--nproc-per-node", "{size}"],
 }
 SETTINGS = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMP_NUM_THREADS": "1"}
 
@@ -50,7 +52,7 @@ class Launch:
         with socket.socket(socket.AF_UNIX) as listener, (self._folder / "log").open("wb") as log:
             listener.bind(str(self._folder / "socket"))
             listener.listen(size)
-            words = [word.format(size=size) for word in COMMANDS[kind]]
+            words = [word.format(size=size, python=python()) for word in COMMANDS[kind]]
             self._launcher = subprocess.Popen(
                 [*words, str(Path(__file__).with_name("rank.py")), kind, str(self._folder / "socket")],
                 env=os.environ | SETTINGS | {"PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(self._folder)},
