@@ -13,7 +13,7 @@ from distbp.engines.base import Destination, Engine, Loss, Metrics, Outcome
 from distbp.engines.buffers import Buffers
 from distbp.engines.empty import is_empty, leave_zeros
 from distbp.engines.tables import rows_of, sparse_tables
-from distbp.engines.trainable import refuse_joined, refuse_moved, refuse_written
+from distbp.engines.trainable import refuse_joined, refuse_moved, refuse_unmovable, refuse_written
 from distbp.precision import FP32, Precision
 from distbp.program.sum_loss import SumLoss
 from distbp.rows import Rows
@@ -37,7 +37,7 @@ class AutogradEngine(Engine):
         super().__init__(module, loss, metrics=metrics, precision=precision)
         self._whole = SumLoss(module, loss, precision)
         self._settle()
-        self._buffers = Buffers(module)
+        self._buffers = Buffers(module, loss)
         self._metric_sums: Mapping[str, Tensor] = {}
 
     def _settle(self) -> None:
@@ -59,6 +59,7 @@ class AutogradEngine(Engine):
         if len(self._buffers) and not is_empty(example):
             with self._buffers.probed() as moved, _draws(example), torch.no_grad(), self._autocast(example):
                 self._whole(example.inputs, example.target, state)
+            refuse_unmovable(moved, self.module)
             self.moving = tuple(moved)
 
     def gradients(self, part: Part, destination: Destination, state: State = ()) -> Outcome:

@@ -11,17 +11,16 @@ Marks = Mapping[str, tuple[int, int]]
 
 
 class Buffers:
-    """Every buffer of ``module``, by name; a buffer with two names counts once.
+    """Every buffer of ``module``, by name; a buffer with two names counts once. Those of a ``loss`` are ``loss.name``.
 
     What is reported of a buffer that moved is new - old, in the buffer's own dtype: of a running mean as of a count of
     batches. A buffer of booleans has no difference: it is put back and not reported.
     """
 
-    def __init__(self, module: nn.Module) -> None:
-        owners = {
-            f"{path}.{leaf}" if path else leaf: (m, leaf) for path, m in module.named_modules() for leaf in m._buffers
-        }
-        self._owners = {name: owners[name] for name, _ in module.named_buffers()}
+    def __init__(self, module: nn.Module, loss: object = None) -> None:
+        self._owners = _owners(module)
+        if isinstance(loss, nn.Module):
+            self._owners |= {f"loss.{name}": owner for name, owner in _owners(loss).items()}
 
     def __len__(self) -> int:
         return len(self._owners)
@@ -32,7 +31,7 @@ class Buffers:
 
     def marks(self) -> Marks:
         """What tells whether a buffer has been written or replaced since, by name."""
-        return {name: (id(tensor), tensor._version) for name, tensor in self._tensors() if numeric(tensor)}
+        return {name: (id(tensor), tensor._version) for name, tensor in self._tensors()}
 
     def changed(self, since: Marks) -> list[str]:
         """Those that have been written or replaced, be it by what they held."""
@@ -73,16 +72,17 @@ class Buffers:
                 new = owner._buffers[leaf]
                 if new is None or torch.equal(new, old):
                     continue
-                if numeric(old):
+                if old.dtype != torch.bool:
                     deltas[name] = new - old
                 once(tensor).copy_(once(old, like=tensor))
                 owner._buffers[leaf] = tensor
         return deltas
 
 
-def numeric(tensor: Tensor) -> bool:
-    """Whether there are differences of it."""
-    return tensor.dtype != torch.bool
+def _owners(module: nn.Module) -> dict[str, tuple[nn.Module, str]]:
+    """Of each buffer, by name, the module that has it, and as what."""
+    found = {f"{path}.{leaf}" if path else leaf: (m, leaf) for path, m in module.named_modules() for leaf in m._buffers}
+    return {name: found[name] for name, _ in module.named_buffers()}
 
 
 def once(tensor: Tensor, *, like: Tensor | None = None) -> Tensor:

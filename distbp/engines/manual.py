@@ -11,7 +11,7 @@ from distbp.engines.base import Destination, Engine, Loss, Metrics, Outcome
 from distbp.engines.empty import is_empty, leave_zeros
 from distbp.engines.settings import Settings
 from distbp.engines.tables import rows_by_table, sparse_tables
-from distbp.engines.trainable import refuse_joined
+from distbp.engines.trainable import refuse_joined, refuse_unmovable
 from distbp.precision import FP32, Precision
 from distbp.program.export import MODULES
 from distbp.program.program import Program, build
@@ -143,6 +143,7 @@ class ManualEngine(Engine):
         """Keep a program, and with it those of the last few settings."""
         self._seen = self._seen or program
         refuse_joined(name for name in program.emissions if name not in self.emissions)
+        refuse_unmovable(program.moving, self.module)
         settings = dict.fromkeys(kept[0] for kept in self._programs)
         if key[0] not in settings and len(settings) >= KEPT:
             oldest = {next(iter(settings))}

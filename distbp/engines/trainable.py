@@ -5,7 +5,36 @@ Some parameters may be frozen later; none join, and no more buffers move.
 
 from collections.abc import Iterable
 
+import torch
+from torch import nn
+
 from distbp.errors import RequestError
+
+
+def refuse_unmovable(names: Iterable[str], module: nn.Module) -> None:
+    """RequestError for a buffer that a training pass changes, and whose changes over the parts cannot be summed."""
+    buffers = dict(module.named_buffers())
+    for name in names:
+        if name not in buffers:
+            allowed = (
+                "training changes this buffer of the loss: one of the module would be summed over parts, and saved"
+            )
+            raise RequestError("loss", name, allowed)
+        if buffers[name].dtype == torch.bool:
+            allowed = (
+                "training changes it, and booleans have no difference: a buffer of integers (torch.uint8) is allowed"
+            )
+            raise RequestError("buffer", name, allowed)
+
+
+def refuse_complex(parameters: Iterable[tuple[str, nn.Parameter]]) -> None:
+    """RequestError for a trainable parameter of complex numbers."""
+    for name, parameter in parameters:
+        if parameter.requires_grad and parameter.is_complex():
+            allowed = (
+                "a trainable parameter of real numbers is allowed: torch.view_as_complex makes complex ones of pairs"
+            )
+            raise RequestError("module", f"{name} of {parameter.dtype}", allowed)
 
 
 def refuse_moved(names: Iterable[str]) -> None:

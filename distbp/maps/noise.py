@@ -112,6 +112,23 @@ class Bernoulli(Map):
         return (None,)
 
 
+@register_map("aten.bernoulli.p")
+class BernoulliOf(Map):
+    """y = 1 with probability p, else 0, of the shape of x: what x.bernoulli_(p) leaves in it.
+    dx = 0
+    """
+
+    random = True
+
+    @staticmethod
+    def forward(x: Tensor, p: float, generator: Generator) -> tuple[Tensor, None]:
+        return torch.empty_like(x).bernoulli_(p, generator=generator), None
+
+    @staticmethod
+    def vjp(_saved: None, _d_y: Tensor) -> tuple[Any, ...]:
+        return (None,)
+
+
 @register_map("aten.uniform.default")
 class UniformBetween(Map):
     """y = u, u ~ U(from, to), of the shape of x: what x.uniform_() leaves in it.
@@ -123,6 +140,23 @@ class UniformBetween(Map):
     @staticmethod
     def forward(x: Tensor, generator: Generator, **given: Any) -> tuple[Tensor, None]:
         return torch.empty_like(x).uniform_(given.get("from", 0), given.get("to", 1), generator=generator), None
+
+    @staticmethod
+    def vjp(_saved: None, _d_y: Tensor) -> tuple[Any, ...]:
+        return (None,)
+
+
+@register_map("aten.normal_functional.default")
+class NormalOf(Map):
+    """y = n, n ~ N(mean, std^2), of the shape of x: what x.normal_(mean, std) leaves in it.
+    dx = 0
+    """
+
+    random = True
+
+    @staticmethod
+    def forward(x: Tensor, generator: Generator, mean: float = 0.0, std: float = 1.0) -> tuple[Tensor, None]:
+        return torch.empty_like(x).normal_(mean, std, generator=generator), None
 
     @staticmethod
     def vjp(_saved: None, _d_y: Tensor) -> tuple[Any, ...]:

@@ -7,7 +7,7 @@ program decide are dropped. What autocast casts is cast by calls of its own.
 
 import operator
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -36,16 +36,24 @@ class Calls:
         self._names = names
         self._casts = casts
         self._crowd: Counter[str] = Counter()  # how many ops each module calls, its submodules' included
-        self._shared: set[Value] = set(held.values())  # values that others see too: not to be changed in place
         self._buffers = set(buffers)
         self._groups: dict[Node, list[Node]] = {}  # the names that ops in place have given one tensor, the first first
-        self._views: dict[Value, list[Value]] = {}  # what may lie in a value's memory
-        self._stale: set[Value] = set()  # views of what has been changed since: torch's show the change, ours would not
+        self._memory: dict[Hashable, set[Value]] = {}  # what lies in one memory, whether its op declares a view or not
+        self._stale: set[Value] = set()  # of what has been changed since: torch's would show the change, ours not
+        for node in held:
+            self._lies(node)
+        self._given = set(self._memory)  # memory that others see, too: not to be changed in place
 
     def value(self, item: Any) -> Any:
-        """The value of a node, within lists too; a constant is itself."""
+        """The value of a node, within lists too; a constant is itself.
+
+        Raises RequestError for one that lies in a tensor that has been changed through another.
+        """
         if isinstance(item, Node):
-            return self._now[item]
+            value = self._now[item]
+            if isinstance(value, Value) and value in self._stale:
+                raise refusal(f"{value} is read after a tensor in whose memory it lies was changed in place", item)
+            return value
         return tuple(self.value(i) for i in item) if isinstance(item, list | tuple) else item
 
     def read(self, nodes: Sequence[Node]) -> None:
@@ -69,17 +77,19 @@ class Calls:
             self._now[node] = self._instance_norm(node)
         elif node.target._schema.is_mutable:
             self._replace(node, node.target)
+            return
         else:
             self._now[node] = self._call(node, node.target)
+        self._lies(node)
 
     def _call(self, node: Node, op: OpOverload) -> Any:
         example = node.meta["val"]
         wish = self._wish(node, op)
         op = aten.reshape.default if op is aten.view.default else op  # a program may lay its images out in another way
-        inputs, names, attributes = self._arguments(node.args, node.kwargs, op)
+        inputs, names, attributes = self._arguments(node, op)
         if op._overloadname in SCALARS and inputs[1:] and isinstance(inputs[1], int | float):
             op = getattr(op.overloadpacket, SCALARS[op._overloadname])
-            inputs, names, attributes = self._arguments(node.args, node.kwargs, op)
+            inputs, names, attributes = self._arguments(node, op)
         path, kind = place(node)
         several = not isinstance(example, Tensor)
         if several and not _tensors(example):
@@ -99,14 +109,14 @@ class Calls:
             return None
         return Value(self._names.new(wish), tuple(example.shape), example.dtype)
 
-    def _arguments(
-        self, args: Any, kwargs: Any, op: OpOverload
-    ) -> tuple[tuple[Any, ...], tuple[str, ...], dict[str, Any]]:
-        """An op's arguments parted into tensors, in order, and attributes, by name."""
+    def _arguments(self, node: Node, op: OpOverload) -> tuple[tuple[Any, ...], tuple[str, ...], dict[str, Any]]:
+        """The node's arguments for ``op``, parted into tensors, in order, and attributes, by name."""
+        left_out = {a.name: a.default_value for a in cast("OpOverload", node.target)._schema.arguments}
         inputs: dict[str, Any] = {}
         attributes: dict[str, Any] = {}
         for i, declared in enumerate(op._schema.arguments):
-            given = args[i] if i < len(args) else kwargs.get(declared.name, declared.default_value)
+            otherwise = node.kwargs.get(declared.name, left_out.get(declared.name, declared.default_value))
+            given = node.args[i] if i < len(node.args) else otherwise
             if str(declared.type) in _TENSORS:
                 inputs[declared.name] = self.value(given)
             else:
@@ -144,12 +154,8 @@ class Calls:
         return output
 
     def _add(self, call: Call, node: Node) -> None:
-        """One call more. Raises RequestError if it reads a tensor that has been changed through another."""
-        for value in call.values():
-            if value in self._stale:
-                raise refusal(f"{call.op} reads {value}, which lies in a tensor that was changed in place since", node)
+        """One call more."""
         self.calls += [call] if node.meta.get(NO_AUTOCAST) else self._casts.around(call)
-        self._share(call)
 
     def _replace(self, node: Node, op: OpOverload) -> None:
         """An op in place, as its twin that leaves its input alone: later readers of the input read the new value."""
@@ -158,7 +164,7 @@ class Calls:
         if twin is None or not isinstance(changed, Node):
             raise refusal(f"{op} changes its arguments in a way that no program follows", node)
         old, group = self.value(changed), self._groups.get(changed, [changed])
-        if old in self._shared and group[0] not in self._buffers:
+        if self._memory_of(changed) in self._given and group[0] not in self._buffers:
             raise refusal(f"{op} changes {old} in place, which others may see", node)
         if changed_without_gradient(node):
             raise refusal(f"{op} under no_grad changes {old} in place, whose gradient goes on", node)
@@ -166,11 +172,9 @@ class Calls:
 
     def _go_on(self, changed: Node, value: Any, node: Node | None = None) -> None:
         """From now on ``changed``, and ``node`` which is one more name of it, have this value."""
-        waiting = [self.value(changed)]
-        while waiting:
-            views = self._views.pop(waiting.pop(), [])
-            self._stale.update(views)
-            waiting += views
+        memory = self._memory_of(changed)
+        self._stale |= self._memory[memory] - {self._now[changed]}
+        self._memory[memory] = {value}
         group = self._groups.setdefault(changed, [changed])
         if node is not None:
             self._groups[node] = group
@@ -225,14 +229,22 @@ class Calls:
             self._go_on(cast("Node", item), moved)
         return self._made(node, name, aten.instance_norm.default, (x, weight, bias, None, None), told, y)
 
-    def _share(self, call: Call) -> None:
-        """Note the values that are views of each other. Dropout that drops nothing returns its input undeclared."""
-        views = any(a.alias_info is not None for a in call.op._schema.arguments)
-        if views or call.op is torch.ops.aten.dropout.default:
-            given = [output for output in call.outputs if output is not None]
-            self._shared.update(call.values(), given)
-            for value in call.values():
-                self._views.setdefault(value, []).extend(o for o in given if o.dtype == value.dtype)
+    def _lies(self, node: Node) -> None:
+        """Note in which memory a node's value lies, or each of several: torch.export's own tensors tell."""
+        value, example = self._now[node], node.meta.get("val")
+        if isinstance(value, tuple):
+            for one, its in zip(value, cast("Sequence[Any]", example), strict=True):
+                if isinstance(its, Tensor):
+                    self._memory.setdefault(its.untyped_storage()._cdata, set()).add(one)
+        elif isinstance(example, Tensor):
+            self._memory.setdefault(self._memory_of(node), set()).add(value)
+
+    def _memory_of(self, node: Node) -> Hashable:
+        """What the nodes of one tensor have in common that lie in the same memory."""
+        first = self._groups.get(node, [node])[0]
+        if first.target is aten.lift_fresh_copy.default:  # a copy, but torch.export has it lie in the constant's memory
+            return first
+        return cast("int", node.meta["val"].untyped_storage()._cdata)
 
 
 def _tensors(example: Any) -> bool:

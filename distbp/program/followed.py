@@ -1,9 +1,10 @@
 """A module and its loss, as torch.export is to follow them: what its graph would not show is shown or refused."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
+from unittest.mock import patch
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import BackwardCFunction
 
 from distbp.errors import RequestError
@@ -14,25 +15,26 @@ GENERATED = "torch._library.autograd"
 
 
 class Followed(SumLoss):
-    """SumLoss, with two things that torch.export drops without a word.
+    """SumLoss, with three things that torch.export drops without a word.
 
     A buffer that forward replaces (``self.count = self.count + 1``) is changed in place instead, at the end: until then
     the graph reads what was assigned. A torch.autograd.Function, of which only the forward pass would be left, is
-    refused.
+    refused, and so is a hook on a gradient.
     """
 
     def forward(
         self, inputs: tuple[Tensor, ...], target: Any, state: tuple[Tensor, ...] = ()
     ) -> tuple[Tensor, int | Tensor, Any, tuple[Tensor, ...]]:
         """As SumLoss. Raises RequestError for what no graph can show."""
-        held = {module: (name, dict(module._buffers)) for name, module in self.module.named_modules()}
-        loss_sum, count, output, after = super().forward(inputs, target, state)
+        held = {module: (name, dict(module._buffers)) for name, module in self.named_modules()}
+        with patch.object(Tensor, "register_hook", _refuse_hook):
+            loss_sum, count, output, after = super().forward(inputs, target, state)
         _refuse_functions(loss_sum)
         for module, (name, buffers) in held.items():
             for leaf, old in buffers.items():
                 new, module._buffers[leaf] = module._buffers.get(leaf), old
                 if old is not None and new is not old:
-                    _copied(f"{name}.{leaf}" if name else leaf, old, new)
+                    _copied(f"{name}.{leaf}".removeprefix("module."), old, new)
         return loss_sum, count, output, after
 
 
@@ -46,6 +48,19 @@ def _copied(name: str, old: Tensor, new: Tensor | None) -> None:
         )
         raise RequestError("engine", "manual", allowed)
     old.copy_(new.detach())
+
+
+def refuse_hooks(parameters: Iterable[tuple[str, nn.Parameter]]) -> None:
+    """RequestError for a parameter with a hook on its gradient."""
+    for name, parameter in parameters:
+        if parameter.requires_grad and parameter._backward_hooks:
+            _refuse_hook(name)
+
+
+def _refuse_hook(of: Any, *_: Any) -> None:
+    name = of if isinstance(of, str) else "a tensor of forward"
+    allowed = f"{name} has a hook (register_hook), which a program does not run; engine=autograd runs the module itself"
+    raise RequestError("engine", "manual", allowed)
 
 
 def _refuse_functions(loss_sum: Tensor) -> None:

@@ -15,7 +15,7 @@ from distbp.program.blocks import opened
 from distbp.program.calls import Calls
 from distbp.program.casts import Casts
 from distbp.program.export import MODULES, exported
-from distbp.program.followed import Followed
+from distbp.program.followed import Followed, refuse_hooks
 from distbp.program.graph import Graph, Slot, Value, needed
 from distbp.program.names import Names, of_module
 
@@ -37,6 +37,7 @@ def lower(
     """
     with MODULES:
         whole, device = Followed(module, loss, precision), inputs[0].device
+        refuse_hooks(module.named_parameters())
         with precision.autocast(device):
             program = exported(whole, inputs, target, state)
         opened(program.graph_module)

@@ -80,16 +80,23 @@ def not_sparse(table: str, reader: str) -> RequestError:
 
 
 def differentiated(graph: Graph) -> list[Call]:
-    """The calls on a way from a trainable parameter to the loss, in order."""
+    """The calls on a way from a trainable parameter to the loss, in order.
+
+    Raises RequestError where the way leads through complex numbers: no gradient of theirs is formed.
+    """
     moved = {value for value, slot in graph.slots.items() if slot.trainable}
     for call in graph.calls:
         stops = call.still or call.op.overloadpacket.__name__ in SHAPES_ONLY
         if not stops and not moved.isdisjoint(call.values()):
-            moved.update(v for v in call.outputs if v is not None and v.dtype.is_floating_point)
+            moved.update(v for v in call.outputs if v is not None and (v.dtype.is_floating_point or v.dtype.is_complex))
     reached, kept = {graph.loss_sum}, []
     for call in reversed(graph.calls):
         if not (reached & moved).isdisjoint(call.outputs):
-            reached.update(moved.intersection(call.values()))
+            read = moved.intersection(call.values())
+            if any(v.dtype.is_complex for v in {*read, *moved.intersection(call.outputs)}):
+                allowed = f"{call.op} in {call.where} reads or makes complex numbers, of which no gradient is formed"
+                raise RequestError("engine", "manual", f"{allowed}; engine=autograd runs the module itself")
+            reached.update(read)
             kept.append(call)
     return kept[::-1]
 

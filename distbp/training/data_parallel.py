@@ -15,6 +15,7 @@ from distbp.data.part import Part
 from distbp.engines.autograd import AutogradEngine
 from distbp.engines.base import Begin, Engine, Loss, stateless
 from distbp.engines.manual import ManualEngine
+from distbp.engines.trainable import refuse_complex
 from distbp.errors import JobError, RequestError, one_of
 from distbp.reduction.compression.base import Make
 from distbp.reduction.compression.choice import choices
@@ -156,6 +157,7 @@ class DataParallel:
         """Lay the parameters out in the order of their emission, once. Only the example's shapes count."""
         if self._reducer is not None:
             return
+        refuse_complex(self.module.named_parameters())
         self.engine.prepare(example, self.carried.first(example))
         everyones = self.comm.gather_json(self.engine.moving or (), name=START)
         self.engine.moving = list(dict.fromkeys(name for names in everyones for name in names))

@@ -155,7 +155,37 @@ def kept_before(m: Any, h: Tensor) -> Tensor:
     return h * before + m.mean
 
 
+def constant(m: Any, h: Tensor) -> Tensor:
+    return h * torch.tensor(2.0) + h.new_tensor([1.0] * 6)
+
+
+def named_anew(m: Any, h: Tensor) -> Tensor:
+    h = h * h.mean(0).detach_()
+    h.unsqueeze_(1).t_() if h.dim() == 1 else h.unsqueeze_(1)
+    return h.squeeze_(1)
+
+
+def dropped_in_place(m: Any, h: Tensor) -> Tensor:
+    return F.dropout(torch.flatten(h.view(-1, 2, 3), 1), 0.3, inplace=True)
+
+
+def changed_as_another(m: Any, h: Tensor) -> Tensor:
+    pairs = (h * 1).view(-1, 2, 3)
+    pairs.mul_(2).pow_(2)
+    return pairs.reshape(-1, 6)
+
+
+def drawn_in_place(m: Any, h: Tensor) -> Tensor:
+    keep = h.new_empty(h.shape[0], 1).bernoulli_(0.7).div_(0.7)  # stochastic depth, as timm has it
+    return h * keep + torch.empty_like(h).normal_(1, 0.5) * h.new_empty(6).bernoulli_()
+
+
 BODIES = [
+    constant,
+    named_anew,
+    dropped_in_place,
+    changed_as_another,
+    drawn_in_place,
     seen_before,
     kept_before,
     replaced,
@@ -250,6 +280,42 @@ def seen_after(m: Any, h: Tensor) -> Tensor:
     return h * before
 
 
+def base_of_a_view(m: Any, h: Tensor) -> Tensor:
+    h = h * 1
+    h.view(-1, 2, 3).mul_(2)
+    return h
+
+
+def transposed_by_einsum(m: Any, h: Tensor) -> Tensor:
+    h = h.view(-1, 2, 3) * 1
+    return (F.relu(torch.einsum("bnc->bcn", h), inplace=True) + h.mT).reshape(-1, 6)
+
+
+def dropped_nothing(m: Any, h: Tensor) -> Tensor:
+    h = h * 1
+    F.dropout2d(h[:, :, None, None], 0.0).mul_(2)
+    return h
+
+
+def part_of_a_buffer(m: Any, h: Tensor) -> Tensor:
+    m.mean[:3].mul_(2)
+    return h * m.mean
+
+
+def transformed(m: Any, h: Tensor) -> Tensor:
+    return h + torch.fft.fft2(h).real
+
+
+def turned(m: Any, h: Tensor) -> Tensor:
+    pairs = torch.view_as_complex(h.reshape(-1, 3, 2))
+    return torch.view_as_real(pairs * torch.polar(torch.ones(3), torch.arange(3.0))).flatten(1)
+
+
+def doubled_on_the_way_back(m: Any, h: Tensor) -> Tensor:
+    h.register_hook(lambda d: 2 * d)
+    return h
+
+
 REFUSED: list[tuple[Forward, str]] = [
     (wider, r"forward replaces the buffer 1\.mean, \(6,\) of torch\.float64, by a tensor \(7, 6\) of torch\.float64"),
     (halves, r"forward replaces the buffer 1\.count, \(\) of torch\.int64, by a tensor \(\) of torch\.float"),
@@ -258,7 +324,13 @@ REFUSED: list[tuple[Forward, str]] = [
     (lambda m, h: checkpoint(m.first, h, use_reentrant=True), "CheckpointFunction is a torch.autograd.Function"),
     (cast, "forward turns torch.autocast on for cpu"),
     (changed_without, r"in 1 \(Running\): aten.mul_.Tensor under no_grad changes"),
-    (seen_after, r"in 1 \(Running\): aten.mul.Tensor reads detach, which lies in a tensor that was changed"),
+    *(
+        (body, r"in 1 \(Running\): \w+ is read after a tensor in whose memory it lies was changed in place")
+        for body in (seen_after, base_of_a_view, transposed_by_einsum, dropped_nothing)
+    ),
+    (part_of_a_buffer, r"aten.mul_.Tensor changes slice_\w+ in place, which others may see"),
+    *((body, r"aten.\w+.default in 1 \(Running\) reads or makes complex numbers") for body in (transformed, turned)),
+    (doubled_on_the_way_back, r"a tensor of forward has a hook \(register_hook\)"),
     (all_at_once, "aten._foreach_add_.Scalar changes its arguments"),
 ]
 
@@ -276,3 +348,51 @@ def test_or_it_is_refused_in_one_line(body: Forward, said: str, capfd: pytest.Ca
     assert "\n" not in str(refused.value)
     assert capfd.readouterr() == ("", "")
     assert all(b is held[name] for name, b in module.named_buffers())
+
+
+def test_a_hook_of_a_parameter_is_refused() -> None:
+    model = Model("", nested(lambda m, h: h), cross_entropy, labels)
+    module = model.build()
+    module.get_parameter("1.last.weight").register_hook(lambda d: 0 * d)
+    with pytest.raises(RequestError, match=r"1\.last\.weight has a hook \(register_hook\)"):
+        ManualEngine(module, cross_entropy).prepare(model.part())
+
+
+class Centred(nn.Module):
+    """A loss with a running mean of its own."""
+
+    def __init__(self, *, replaced: bool) -> None:
+        super().__init__()
+        self.replaced = replaced
+        self.register_buffer("centre", torch.zeros(4))
+
+    def forward(self, output: Tensor, target: Tensor) -> tuple[Tensor, int]:
+        centre = 0.9 * self.centre + 0.1 * output.detach().mean(0)
+        loss_sum, count = cross_entropy(output - self.centre, target)
+        if self.replaced:
+            self.centre = centre
+        else:
+            self.centre.copy_(centre)
+        return loss_sum, count
+
+
+def begun(m: Any, h: Tensor) -> Tensor:
+    m.begun.fill_(value=True)
+    return h
+
+
+@pytest.mark.parametrize("kind", [ManualEngine, AutogradEngine])
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_loss_whose_buffer_moves_is_refused(kind: type[Engine], *, replaced: bool) -> None:
+    model = Model("", nested(lambda m, h: h), cross_entropy, labels)
+    with pytest.raises(RequestError, match=r"loss=loss\.centre: training changes this buffer of the loss"):
+        kind(model.build(), Centred(replaced=replaced).double()).prepare(model.part())
+
+
+@pytest.mark.parametrize("kind", [ManualEngine, AutogradEngine])
+def test_booleans_that_move_are_refused(kind: type[Engine]) -> None:
+    model = Model("", nested(begun), cross_entropy, labels)
+    module = model.build()
+    module.get_submodule("1").register_buffer("begun", torch.tensor(data=False))
+    with pytest.raises(RequestError, match=r"buffer=1\.begun: training changes it, and booleans have no difference"):
+        kind(module, cross_entropy).prepare(model.part())

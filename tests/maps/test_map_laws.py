@@ -1,5 +1,6 @@
 """Laws over the tables of tests/maps/cases: (map x inputs x attributes) x (law). Float64 throughout."""
 
+import re
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pkgutil import iter_modules
@@ -28,6 +29,7 @@ for one in CASES:
     MAPS.setdefault((one.op, one.rule), []).append(one)
 LENGTHS = st.fixed_dictionaries({letter: st.integers(1, 6) for letter in SIZES})
 EXACT = 1e-7, 1e-12  # of the transpose by central differences, and of the tape
+NONE_KNOWN = "is not differentiable with respect to argument|derivative for .* is not implemented"  # so torch says it
 FLAT = 5e-6, 1e-10  # where a tanh or a sigmoid is all but constant, both are quotients of two roundings
 
 Law = Callable[[Case], None]
@@ -122,13 +124,15 @@ def test_an_input_without_a_gradient_has_none_on_the_tape(case: Case) -> None:
         x.requires_grad_()
     try:
         outputs = [y for y in _torch(case, call) if y.requires_grad]
-    except RuntimeError as error:
-        if "is not differentiable with respect to argument" not in str(error):
-            raise
-        outputs = []
-    if outputs:
         d_y = [torch.rand_like(y) for y in outputs]
-        assert not any(d.any() for d in torch.autograd.grad(outputs, left, d_y, materialize_grads=True))
+        formed_too = torch.autograd.grad(outputs, left, d_y, materialize_grads=True) if outputs else ()
+    except RuntimeError as error:
+        if not re.search(
+            "is not differentiable with respect to argument|derivative for .* is not implemented", str(error)
+        ):
+            raise
+        formed_too = ()
+    assert not any(d.any() for d in formed_too)
 
 
 @each_aten_case

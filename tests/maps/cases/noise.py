@@ -10,4 +10,6 @@ CASES = [
     Case("aten.randn_like.default", noise.NormalLike, ("NTI",)),
     Case("aten.uniform.default", noise.UniformBetween, ("NI",), {"from": -2.0, "to": 3.0}),
     Case("aten.bernoulli.default", noise.Bernoulli, ("p:NC",)),
+    Case("aten.bernoulli.p", noise.BernoulliOf, ("NC",), {"p": 0.3}),
+    Case("aten.normal_functional.default", noise.NormalOf, ("NI",), {"mean": 2.0, "std": 0.5}),
 ]
