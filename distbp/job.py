@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from rich.console import Console
+from torch import nn
 
 from distbp.agreement import agreed, same_everywhere
 from distbp.comm.base import Communicator, Name
@@ -144,7 +145,9 @@ def build_workload(request: Request, comm: Communicator) -> Workload:
     workload: Workload = build(request.workload, path=request.data.path, cache=request.data.cache, seed=request.seed)
     if not len(workload.training):
         raise RequestError("workload", request.workload["name"], "data to train on are needed: there is no sample")
-    workload.module.to(comm.device)
+    for held in (workload.module, workload.loss):
+        if isinstance(held, nn.Module):
+            held.to(comm.device)
     Precision(request.precision).refuse_unfit(workload.module)
     return workload
 

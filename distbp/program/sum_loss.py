@@ -73,6 +73,14 @@ def summed(loss: Any, output: Any, inputs: tuple[Tensor, ...], target: Any) -> t
     return found * examples, examples
 
 
+def counted(loss: Any, target: Any, count: int | Tensor) -> int | Tensor:
+    """What sums of metrics are divided by: where the loss weighs classes, the targets that count; else its count."""
+    if type(loss) in (nn.CrossEntropyLoss, nn.NLLLoss) and loss.weight is not None and of_classes(loss, target):
+        kept: Tensor = target != loss.ignore_index
+        return kept.sum()
+    return count
+
+
 def of_classes(loss: Any, target: Any) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None:
     """Sum and count of torch's cross entropy, or negative log likelihood, of numbered classes; None: it is another."""
     if not isinstance(target, Tensor) or target.is_floating_point():

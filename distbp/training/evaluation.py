@@ -13,22 +13,27 @@ from distbp.data.part import State
 from distbp.data.split import Split
 from distbp.errors import RequestError
 from distbp.precision import FP32, Precision
-from distbp.program.sum_loss import summed
+from distbp.program.sum_loss import counted, summed
 from distbp.reduction.reducer import exact_rows
 from distbp.workloads.base import Workload
 
-OURS = {"loss", "count"}  # sums of each block that are no metric's
+OURS = {"loss", "count", "counted"}  # sums of each block that are no metric's
 
 
 @torch.no_grad()
-def first_sample(workload: Workload, split: Split, *, device: torch.device, precision: Precision) -> dict[str, float]:
-    """The metrics of a split's first sample alone: what they are called."""
+def first_sample(workload: Workload, split: Split, *, device: torch.device, precision: Precision) -> "Measured":
+    """A split's first sample alone. Raises RequestError for metrics and scores that are none."""
     with evaluating(workload.module):
         block = next(evaluation(split, batch_size=1, rank=0, size=1, device=device))
-        measured, _ = measure(workload, block, (), precision)
-    sums = {key: value.item() for key, value in measured.sums.items()}
-    count = sums.pop("count") or 1.0
-    return dict(workload.summary({key: total / count for key, total in sums.items()}, measured.scores.double().cpu()))
+        return measure(workload, block, (), precision)[0]
+
+
+def metrics_of(workload: Workload, sums: Mapping[str, Tensor], scores: Tensor) -> dict[str, float]:
+    """The mean loss and the metrics, from the sums over all blocks and the scores of all samples."""
+    totals = {key: total.item() for key, total in sums.items()}
+    count, counted = (totals.pop(key) or 1.0 for key in ("count", "counted"))  # every label may be ignored
+    means = {key: total / (count if key == "loss" else counted) for key, total in totals.items()}
+    return {name: float(value) for name, value in workload.summary(means, scores.double().cpu()).items()}
 
 
 @torch.no_grad()
@@ -60,10 +65,8 @@ def evaluate(
         sums[measured.number] = torch.stack([measured.sums[key] for key in names])
         if width:
             scores[measured.first : measured.first + len(measured.scores)] = measured.scores
-    totals = dict(zip(names, exact_rows(sums, comm, name=name).sum(dim=0).tolist(), strict=True))
-    count = totals.pop("count") or 1.0  # every label may be ignored
-    everyones = exact_rows(scores, comm, name=name) if width else scores
-    return dict(workload.summary({key: total / count for key, total in totals.items()}, everyones.cpu()))
+    totals = dict(zip(names, exact_rows(sums, comm, name=name).sum(dim=0), strict=True))
+    return metrics_of(workload, totals, exact_rows(scores, comm, name=name) if width else scores)
 
 
 class Measured(NamedTuple):
@@ -76,7 +79,7 @@ class Measured(NamedTuple):
 
 
 def measure(workload: Workload, block: Block, state: State, precision: Precision) -> tuple[Measured, State]:
-    """One block: the loss, the metrics, the count by which they are divided, and the scores, if there are any.
+    """One block: the loss, the metrics, the counts by which they are divided, and the scores, if there are any.
 
     ``state`` is what the block before has left; what this one leaves is returned.
     """
@@ -88,10 +91,13 @@ def measure(workload: Workload, block: Block, state: State, precision: Precision
         loss_sum, count = summed(workload.loss, output, block.inputs, block.target)
     metrics = workload.metrics(output, block.target)
     if taken := OURS & metrics.keys():
-        raise RequestError("metrics", min(taken), "another name is needed: it is that of the loss, or of its count")
-    sums = {"loss": loss_sum, "count": count, **metrics}
+        raise RequestError("metrics", min(taken), "another name is needed: it is that of the loss, or of a count")
+    sums = {"loss": loss_sum, "count": count, "counted": counted(workload.loss, block.target, count), **metrics}
     wide = {key: torch.as_tensor(value, dtype=torch.float64, device=loss_sum.device) for key, value in sums.items()}
     scores = workload.scores(output, block.target) if workload.scores else loss_sum.new_empty(0, 0)
+    if workload.scores and (scores.dim() != 2 or len(scores) != len(block.inputs[0])):
+        allowed = f"a row of numbers for each of the {len(block.inputs[0])} samples is needed, (N, k)"
+        raise RequestError("scores", tuple(scores.shape), allowed)
     return Measured(block.number, block.first, wide, scores), state
 
 

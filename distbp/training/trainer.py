@@ -19,7 +19,7 @@ from distbp.training.average import Average
 from distbp.training.best import Best
 from distbp.training.checkpoint import Checkpoint, fill_module
 from distbp.training.data_parallel import DataParallel
-from distbp.training.evaluation import evaluate, first_sample
+from distbp.training.evaluation import evaluate, first_sample, metrics_of
 from distbp.training.looks import Looks
 from distbp.training.loss_scale import LossScale
 from distbp.training.optimizers import update as apply
@@ -75,11 +75,10 @@ class Trainer:
 
     def _refuse_unknown_metrics(self) -> None:
         """RequestError for a rule of a metric that the workload has not: before the training, not after it."""
-        if rules := self.progress.rules:
-            device, precision = self.parallel.comm.device, self.parallel.engine.precision
-            metrics = first_sample(self.workload, self.split, device=device, precision=precision)
-            for rule in rules:
-                rule.value(metrics)
+        device, precision = self.parallel.comm.device, self.parallel.engine.precision
+        measured = first_sample(self.workload, self.split, device=device, precision=precision)
+        for rule in self.progress.rules:
+            rule.value(metrics_of(self.workload, measured.sums, measured.scores))
 
     @property
     def steps(self) -> int:
