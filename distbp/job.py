@@ -30,7 +30,7 @@ from distbp.recipe import optimizer_of, plan_of
 from distbp.record import Record, RunRecord, Silence, write_json
 from distbp.reduction.compression.choice import choices
 from distbp.result import conditions, outcome, peak_memory, sample_of, show
-from distbp.resumption import compatible, find_checkpoint, told
+from distbp.resumption import compatible, find_checkpoint, refuse_changed_data, told
 from distbp.run_directory import RESULT, RunDirectory
 from distbp.schema import Request
 from distbp.training.ailments import Ailments
@@ -42,6 +42,7 @@ from distbp.training.evaluation import evaluate as evaluate_split
 from distbp.training.groups import Groups
 from distbp.training.moving_buffers import refuse_unsaved
 from distbp.training.shelf import Found
+from distbp.training.trained_on import refuse_other_names
 from distbp.training.trainer import Trainer
 from distbp.workloads.base import Workload
 
@@ -66,6 +67,7 @@ def train_in(directory: RunDirectory | None, request: Request, comm: Communicato
     if request.threads != "auto":
         torch.set_num_threads(request.threads)  # a checkpoint's, perhaps
     workload = agreed(comm, lambda: build_workload(request, comm))
+    agreed(comm, lambda: refuse_changed_data(request, workload, checkpoint))
     split = agreed(comm, lambda: split_of(workload, request.evaluate.split))
     run_dir = write_configuration(directory, request, workload, comm)
     loader, parallel, alike = prepared(request, workload, split, found, comm)
@@ -168,6 +170,7 @@ def fill(workload: Workload, found: Found | None, request: Request) -> None:
     """The checkpoint's weights, or their averages where it has them, into the module."""
     if found is None:
         raise RequestError("resume", request.resume, "there is no checkpoint yet")
+    refuse_other_names(found.checkpoint.data, workload, request.resume)
     fill_module(workload.module, found.checkpoint)
     show_average(workload.module, found.checkpoint.optimizer)
 

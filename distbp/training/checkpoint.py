@@ -26,7 +26,7 @@ ALWAYS = ("model", "optimizer")
 SOMETIMES = ("reduction", "carried")
 """The files of tensors, by name: those of every checkpoint, and those that are there where something is in them."""
 MANIFEST = "checkpoint.json"
-FORMAT = 5
+FORMAT = 6
 MOST = 2**26  # bytes of a manifest: it has 64 for each tensor, besides its name
 BEST = {("of", str), ("step", int), ("value", float)}
 SCALE = {("value", float), ("good", int)}
@@ -50,6 +50,7 @@ class Checkpoint:
     progress: Mapping[str, Any] = field(default_factory=dict)  # what else evaluations have led to, as ``Progress`` does
     scale: Mapping[str, Any] = field(default_factory=dict)  # of the loss, as ``LossScale`` tells it
     loss: Mapping[str, Any] = field(default_factory=dict)  # its running mean, as ``Jumps`` tells it
+    data: Mapping[str, Any] = field(default_factory=dict)  # what it was trained on, as ``trained_on`` tells it
     skipped: int = 0  # the last steps whose gradients were no numbers, one after the other
 
     @property
@@ -103,6 +104,7 @@ def fill(folder: Path, checkpoint: Checkpoint) -> None:
         "scale": checkpoint.scale,
         "loss": checkpoint.loss,
         "skipped": checkpoint.skipped,
+        "data": checkpoint.data,
         "config": checkpoint.config,
         "sha256": {name: digests(values) for name, values in tensors.items()},
     }
@@ -115,7 +117,7 @@ def load(path: Path) -> Checkpoint:
     """The checkpoint at ``path``, every tensor checked against its sha256. RequestError names what is damaged."""
     manifest = manifest_of(path)
     tensors = {name: tensor_file.read(path / file_of(name), sums) for name, sums in manifest["sha256"].items()}
-    told = ("step", "epoch", "batch", "config", "best", "progress", "scale", "loss", "skipped")
+    told = ("step", "epoch", "batch", "config", "best", "progress", "scale", "loss", "skipped", "data")
     position = {key: manifest[key] for key in told}
     return Checkpoint(**position | tensors)
 
@@ -143,7 +145,7 @@ def manifest_of(path: Path) -> dict[str, Any]:
 def well_formed(manifest: Any) -> bool:
     """Whether a manifest has all its parts, each of its kind."""
     kinds = {"format": int, "step": int, "epoch": int, "batch": int, "config": dict, "sha256": dict, "own_sha256": str}
-    kinds |= {"best": dict, "progress": dict, "scale": dict, "loss": dict, "skipped": int}
+    kinds |= {"best": dict, "progress": dict, "scale": dict, "loss": dict, "skipped": int, "data": dict}
     return (
         isinstance(manifest, dict)
         and all(isinstance(manifest.get(key), kind) for key, kind in kinds.items())

@@ -31,6 +31,7 @@ def taken(run: "Trainer") -> Checkpoint:
         progress=run.progress.state(),
         scale=run.scale.state(),
         loss=run.looks.jumps.state(),
+        data=run.data,
         skipped=run.skipped,
     )
 

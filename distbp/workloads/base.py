@@ -1,6 +1,6 @@
 """What a workload is: a module, its loss, its metrics and its data. It does not know how many workers there are."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +50,7 @@ class Workload:
     min_part: int = 1  # the fewest samples that a part may have (2 with batch norm)
     start: Start = nothing
     sample: Callable[[], str] = str  # something to read that the trained module makes: a text
+    names: Sequence[Sequence[Any]] = ()  # what the numbers stand for that the data gave to words, classes or ids
 
     def begin(self, samples: int) -> State:
         """The state of so many samples before their first segment; () where the module carries none."""

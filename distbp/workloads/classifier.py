@@ -77,6 +77,7 @@ def classifier(
         splits=splits,
         scores=margin if two else None,
         summary=with_area if two else means_alone,
+        names=(vocabulary.symbols, data.classes),
     )
 
 

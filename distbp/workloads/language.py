@@ -69,6 +69,7 @@ def transformer_lm(
         splits={"valid": Windows(text.valid, context), "test": Windows(text.test, context)},
         summary=perplexity,
         sample=lambda: sampled(looking_back(module), text.vocabulary, units=sample, seed=seed),
+        names=(text.vocabulary.symbols,),
     )
 
 
@@ -106,6 +107,7 @@ def lstm_lm(
         summary=perplexity,
         start=Recurrent.begin,
         sample=lambda: sampled(carrying(module), text.vocabulary, units=sample, seed=seed),
+        names=(text.vocabulary.symbols,),
     )
 
 

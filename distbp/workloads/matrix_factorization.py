@@ -65,6 +65,7 @@ def matrix_factorization(
         training=training,
         splits={"train": training, "test": test},
         summary=root,
+        names=(ratings.user_ids, ratings.item_ids),
     )
 
 

@@ -69,6 +69,7 @@ def neumf(
             name: HeldOut(item, never, others, number=number)
             for number, (name, item) in enumerate(zip(("test", "valid"), latest.T, strict=False))
         },
+        names=(ratings.user_ids, ratings.item_ids),
     )
 
 

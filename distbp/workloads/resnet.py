@@ -60,6 +60,7 @@ def resnet(
         metrics=top_five,
         training=training,
         splits=splits,
+        names=(folders["train"].classes,),
         min_part=MIN_PART,
     )
     return softened(made, label_smoothing=label_smoothing, mixup=mixup)

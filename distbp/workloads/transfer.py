@@ -61,6 +61,7 @@ def transfer(
         metrics=top_five,
         training=training,
         splits=splits,
+        names=(folders["train"].classes,),
         min_part=1 if frozen else MIN_PART,
     )
     return softened(made, label_smoothing=label_smoothing, mixup=mixup)
