@@ -40,6 +40,7 @@ from distbp.training.data_parallel import DataParallel
 from distbp.training.digest import digest
 from distbp.training.evaluation import evaluate as evaluate_split
 from distbp.training.groups import Groups
+from distbp.training.last_batch import refuse_too_small
 from distbp.training.moving_buffers import refuse_unsaved
 from distbp.training.shelf import Found
 from distbp.training.trained_on import refuse_other_names
@@ -229,6 +230,7 @@ def data_parallel(request: Request, workload: Workload, loader: Loader, comm: Co
         groups=Groups(request.groups.decay, request.groups.rates or {}),
     )
     parallel.prepare(loader.example())
+    refuse_too_small(parallel, loader)
     refuse_unsaved(workload.module, parallel.engine.moving or ())
     return parallel
 

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -83,7 +84,23 @@ def from_config(plain: dict[str, Any], overrides: Sequence[str] = ()) -> Request
     request = Request(**_values(Request, plain, "", known), overrides=tuple(overrides))
     _check_together(request, known)
     calls = {name: constructor.checked(name, plain[name]) for name in constructor.GIVEN}
-    return request.model_copy(update=calls)
+    return _as_typed(request.model_copy(update=calls), plain, overrides)
+
+
+def _as_typed(request: Request, plain: Mapping[str, Any], overrides: Sequence[str]) -> Request:
+    """With texts that look like numbers as they were typed: ``run_dir=2026_11_30`` is no folder ``20261130``."""
+    made, changed = request.model_dump(), False
+    for line in overrides:
+        key, _, typed = line.partition("=")
+        *path, leaf = key.lstrip("+").split(".")
+        read, held = reduce(_within, path, plain), reduce(_within, path, made)
+        if isinstance(_within(read, leaf), int | float) and isinstance(_within(held, leaf), str):
+            held[leaf], changed = typed, True
+    return Request.model_validate(made) if changed else request
+
+
+def _within(section: Any, name: str) -> Any:
+    return section.get(name) if isinstance(section, dict) else None
 
 
 def known_keys(plain: Mapping[str, Any]) -> list[str]:

@@ -84,9 +84,9 @@ class Batches:
         self._length = 1  # batches of the next block
         self._drawn: tuple[int, np.ndarray, np.ndarray] = (-1, np.empty(0), np.empty(0))
 
-    def example(self) -> Part:
-        """A part of the first batch, the same on every worker: for its shape, not for its samples."""
-        samples = np.arange(min(self.batch_size, len(self.split)))
+    def example(self, batch: int | None = None) -> Part:
+        """A part of a ``batch`` of so many samples, by default the first one: for its shape, not for its samples."""
+        samples = np.arange(batch or min(self.batch_size, len(self.split)))
         first = next(part for part in self._parts(len(samples)) if part)
         draws = order.draws(len(samples), self.split.draws, seed=self.seed, epoch=0)
         chosen = samples[first.start : first.stop]

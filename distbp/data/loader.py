@@ -34,6 +34,7 @@ class Loader:
     ) -> None:
         self.split = split
         self.batch_size = batch_size
+        self.min_part = min_part
         self._batches = Batches(
             split,
             batch_size=batch_size,
@@ -85,6 +86,11 @@ class Loader:
     def example(self) -> Part:
         """A part of the first batch, the same on every worker: for its shape, not for its samples."""
         return self._batches.example()
+
+    def too_small(self) -> Part | None:
+        """The only part of an epoch's last batch, where that has fewer samples than a part is to have."""
+        left = len(self.split) % self.batch_size
+        return self._batches.example(left) if 0 < left < self.min_part else None
 
     def close(self) -> None:
         """Read no more until asked again: from now on the files of the data may be written."""

@@ -37,6 +37,10 @@ def test_whole_numbers_may_be_written_in_many_ways(distbp: Distbp, launched: Lau
 
 
 def test_a_path_that_looks_like_a_number_is_a_path(distbp: Distbp, launched: Launched) -> None:
+    assert distbp("run_dir=2026_11_30", "data.path=007", "output=1e3").code == 0
+    request = launched.request
+    assert (request.run_dir, request.data.path, request.output) == ("2026_11_30", "007", "1e3")
+    launched.jobs.clear()
     assert distbp("run_dir=2026", "data.cache='~/x'").code == 0
     assert (launched.request.run_dir, launched.request.data.cache) == ("2026", str(Path("~/x").expanduser()))
 
