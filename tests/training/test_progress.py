@@ -149,6 +149,13 @@ def test_wrong_requests(words, message):
         config.request(*words.split())
 
 
+@pytest.mark.parametrize("name", ["hr@10", "top-1", "accuracy"])
+def test_a_metric_has_whatever_name_its_workload_gives_it(name):
+    words = [f"checkpoint.best=max:{name}", f"stop_early.metric=min:{name}", "evaluate.every=1"]
+    request = config.request(*words, "schedule=plateau", f"schedule.metric=max:{name}")
+    assert (request.checkpoint.best, request.stop_early.metric) == (f"max:{name}", f"min:{name}")
+
+
 def test_a_metric_that_is_not_there_is_refused_by_its_key(tmp_path):
     """Before the training: nothing of the run is left."""
     with pytest.raises(RequestError, match=r"stop_early\.metric=max:acuracy: max: and one of .*; nearest: accuracy"):
