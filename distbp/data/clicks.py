@@ -4,6 +4,7 @@ The file is read once, to check every row and to write down where each begins. T
 it is found again for the same file, and is mapped into memory like the file itself.
 """
 
+import codecs
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -83,7 +84,9 @@ def checked(content: BinaryIO) -> Iterator[np.ndarray]:
 
     Raises BadFileError for a row that is none, or where the training or the test part has rows of one label alone.
     """
-    begin, rows = 0, 0
+    begin = len(codecs.BOM_UTF8) if content.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8 else 0
+    content.seek(begin)
+    rows = 0
     spans: dict[int, tuple[int, int]] = {}  # the first and the last row of each label
     for lines in pieces(content):
         text = np.frombuffer(lines, np.uint8)

@@ -21,7 +21,6 @@ EXPECTED = "CSV in UTF-8 with a header that has the columns text and label is ex
 LONGEST = 1 << 20  # bytes of a line
 LEAST_ROWS = 10  # of each class: a fifth is for the test, a fifth of the rest perhaps for validation
 NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
-BYTE_ORDER_MARK = "\ufeff"
 
 
 class LabelledTexts(NamedTuple):
@@ -49,7 +48,7 @@ def _examples(file: BinaryIO) -> Iterator[tuple[str, str]]:
     """Each text with its label."""
     rows = _rows(file)
     _, head = next(rows, (1, []))
-    head = [name.strip().removeprefix(BYTE_ORDER_MARK) for name in head]
+    head = [name.strip() for name in head]
     places = [_place(column, head) for column in COLUMNS]
     for row, fields in rows:
         if len(fields) != len(head):

@@ -5,9 +5,11 @@ from typing import BinaryIO
 
 from distbp.data.bad_file import BadFileError
 
+BYTE_ORDER_MARK = "\ufeff"  # Windows' programs begin a text in UTF-8 with it
+
 
 def lines(file: BinaryIO, *, longest: int, expected: str) -> Iterator[str]:
-    """The lines with their ends; memory follows the ``longest`` that is allowed, in bytes.
+    """The lines with their ends, without a byte order mark; memory follows the ``longest`` that is allowed, in bytes.
 
     Raises BadFileError, with the line's number from 1, for one that is longer, or is not UTF-8.
     """
@@ -17,6 +19,7 @@ def lines(file: BinaryIO, *, longest: int, expected: str) -> Iterator[str]:
         if len(line) > longest:
             raise BadFileError(f"row {row}: longer than {longest:,} bytes")
         try:
-            yield line.decode()
+            text = line.decode()
         except UnicodeDecodeError:
             raise BadFileError(f"row {row}: no text in UTF-8; {expected}") from None
+        yield text.removeprefix(BYTE_ORDER_MARK) if row == 1 else text

@@ -17,14 +17,14 @@ def expected(line: str) -> tuple[int, list[int], list[int]]:
 
 
 @pytest.mark.parametrize("chunk", [300, 5000, 1 << 22])
-@pytest.mark.parametrize("end", ["\n", ""])
+@pytest.mark.parametrize(("begin", "end"), [("", "\n"), ("", ""), ("\ufeff", "\n")], ids=ascii)
 def test_rows_are_those_that_python_reads(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int, end: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int, begin: str, end: str
 ) -> None:
     monkeypatch.setattr(clicks, "CHUNK_BYTES", chunk)
     path = written(tmp_path)
     lines = path.read_text().splitlines()
-    path.write_text("\n".join(lines) + end)
+    path.write_text(begin + "\n".join(lines) + end, encoding="utf-8")
     opened = open_clicks(path, tmp_path / "cache")
     assert len(opened) == 60
     for asked in (np.arange(60), np.array([59, 3, 3, 0, 17])):

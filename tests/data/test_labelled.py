@@ -20,6 +20,7 @@ LAYOUTS = {
     "windows": (HEAD + GOOD).replace("\n", "\r\n"),
     "no last newline": (HEAD + GOOD).rstrip(),
     "byte order mark": "\ufeff" + HEAD + GOOD,
+    "byte order mark, quoted": '\ufeff"text","label"\n' + GOOD,
     "other columns, other order": "id,label,text\n" + "7,1,fine\n" * 10 + ",0,bad\n" * 10,
     "quoted": '"text","label"\n' + '"fine","1"\n' * 10 + '"bad","0"\n' * 10,
     "space around": " text , label\n" + "fine, 1\n" * 10 + "bad,0 \n" * 10,

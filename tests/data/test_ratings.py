@@ -15,6 +15,7 @@ LAYOUTS = {
     "recbole": RECBOLE,
     "windows": RECBOLE.replace("\n", "\r\n"),
     "no last newline": RECBOLE.rstrip(),
+    "byte order mark": "\ufeff" + RECBOLE,
     "ratings.csv": "userId,movieId,rating,timestamp\n7,x,3,20\n5,y,4.5,10\n7,y,1,-3\n",
     "other order": "genre,rating,timestamp,item,user\na,3,20,x,7\nb,4.5,10,y,5\n,1,-3,y,7\n",
 }
@@ -22,6 +23,8 @@ HEAD = "user_id\titem_id\trating\n"
 BAD = {
     "empty": ("", "an empty file; a header with user_id"),
     "blank": ("\n", "row 1: no column user_id or userId or user"),
+    "byte order mark alone": ("\ufeff", "row 1: no column user_id or userId or user"),
+    "byte order mark later": (HEAD + "1\t2\t\ufeff3\n", "row 2: rating '\\ufeff3'"),
     "header only": (HEAD, "a header and no rows"),
     "no header": ("7,3,4,10\n", "row 1: no column user_id"),
     "missing column": ("user_id\trating\n1\t2\n", "row 1: no column item_id or itemId or movieId or item;"),
@@ -60,8 +63,9 @@ def test_a_table_is_read_as_it_is(tmp_path: Path, layout: str) -> None:
     assert (ratings.user_ids, ratings.item_ids) == (["7", "5"], ["x", "y"])
 
 
-def test_u_data_has_no_header(tmp_path: Path) -> None:
-    (tmp_path / "u.data").write_text("196\t242\t3\t881250949\n186\t302\t2\t891717742\n")
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "byte order mark"])
+def test_u_data_has_no_header(tmp_path: Path, mark: str) -> None:
+    (tmp_path / "u.data").write_text(mark + "196\t242\t3\t881250949\n186\t302\t2\t891717742\n", encoding="utf-8")
     ratings = read_ratings(tmp_path / "u.data")
     assert ratings.user_ids == ["196", "186"]
     assert ratings.values.tolist() == [3, 2]

@@ -1,5 +1,6 @@
 """Text: what is read of a file, and which files are refused."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,15 @@ def test_the_text_between_the_quotes_is_read_without_its_marks_and_the_file_is_n
 
 
 @pytest.mark.parametrize(
-    ("content", "wrong"), [(b"ab\xff", "byte 2"), (b" \n", "empty"), (None, "can be read")], ids=str
+    ("content", "wrong"),
+    [
+        (b"ab\xff", "byte 2"),
+        (b"\xef\xbb\xbfab\xff", "byte 5"),
+        (b" \n", "empty"),
+        (b"\xef\xbb\xbf", "empty"),
+        (None, "no such file"),
+    ],
+    ids=str,
 )
 def test_what_is_no_text_is_a_wrong_request(tmp_path: Path, content: bytes | None, wrong: str) -> None:
     path = tmp_path / "text.txt"
@@ -24,6 +33,19 @@ def test_what_is_no_text_is_a_wrong_request(tmp_path: Path, content: bytes | Non
         path.write_bytes(content)
     with pytest.raises(RequestError, match=wrong):
         read_text(path)
+
+
+def test_what_is_no_file_is_a_wrong_request(tmp_path: Path) -> None:
+    """A pipe or a device would be waited for, or read, for ever."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path, "/dev/zero"):
+        with pytest.raises(RequestError, match="not a directory or device"):
+            read_text(path)
+
+
+def test_a_byte_order_mark_is_not_of_the_text(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("In the \ufeffbeginning\n", encoding="utf-8-sig")
+    assert read_text(tmp_path / "text.txt") == "In the \ufeffbeginning\n"
 
 
 def test_the_cut_loses_nothing_and_is_by_position() -> None:
