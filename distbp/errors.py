@@ -27,6 +27,10 @@ class DistbpError(Exception):
         raise NotImplementedError
 
 
+class ToldError(Exception):
+    """What its words tell in full, of the user's files, say: it ends a job without a traceback."""
+
+
 class RequestError(DistbpError, ValueError):
     """The request is wrong (configuration, data, label, checkpoint): exit code 2.
 

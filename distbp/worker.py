@@ -1,7 +1,7 @@
 """One worker of a job: it joins the others, sets its threads, is watched, and ends as the job ends."""
 
+import sys
 import threading
-import traceback
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
@@ -13,10 +13,10 @@ from distbp.comm.base import Communicator
 from distbp.comm.channel import Channel, channel
 from distbp.comm.connect import join
 from distbp.comm.cores import threads
-from distbp.comm.guard import failure, guard
+from distbp.comm.guard import detail, failure, guard
 from distbp.comm.watch import Say, Watch
 from distbp.comm.world import World
-from distbp.errors import DistbpError, JobError, RequestError, StoppedError
+from distbp.errors import DistbpError, RequestError, StoppedError
 from distbp.schema import Request
 from distbp.verbs import VERBS
 
@@ -74,7 +74,7 @@ def alone(comm: Communicator, say: Say) -> Iterator[None]:
     except (DistbpError, KeyboardInterrupt):
         raise
     except BaseException as error:
-        traceback.print_exc()
+        print(detail(error), file=sys.stderr, end="")
         # contextlib would take an error that follows from a StopIteration for that StopIteration
         raise failure(error, comm.board) from (None if isinstance(error, StopIteration) else error)
     finally:
@@ -94,5 +94,5 @@ def watched(comm: Communicator, link: Channel, timeout: float, say: Say) -> Iter
     except StoppedError as error:
         watch.leave_saved(error if comm.rank == 0 else None)
     except BaseException as error:
-        watch.end(failure(error, comm.board), detail="" if isinstance(error, JobError) else traceback.format_exc())
+        watch.end(failure(error, comm.board), detail=detail(error))
     watch.stop()

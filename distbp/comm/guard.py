@@ -2,13 +2,14 @@
 
 import os
 import socket
+import traceback
 from pathlib import Path
 
 from distbp.comm.base import Communicator
 from distbp.comm.board import Board
 from distbp.comm.channel import Channel
 from distbp.comm.watch import Say, Watch
-from distbp.errors import JobError
+from distbp.errors import JobError, ToldError
 
 
 def guard(comm: Communicator, channel: Channel, *, timeout: float, say: Say) -> Watch:
@@ -36,7 +37,12 @@ def failure(error: BaseException, board: Board) -> JobError:
     if isinstance(error, JobError):
         return error
     row = board.read(board.rank)
-    cause = f"{type(error).__name__}: {error}"
+    cause = str(error) if isinstance(error, ToldError) else f"{type(error).__name__}: {error}"
     if isinstance(error, SystemExit):
         cause = f"sys.exit({error.code}) was called before the job was done"
     return JobError(cause, rank=board.rank, step=row.step, phase=row.phase)
+
+
+def detail(error: BaseException) -> str:
+    """The traceback of an error whose line does not tell all."""
+    return "" if isinstance(error, JobError | ToldError) else "".join(traceback.format_exception(error))

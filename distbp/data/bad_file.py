@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from distbp.errors import RequestError
+from distbp.errors import RequestError, ToldError
 
 
-class BadFileError(Exception):
+class BadFileError(ToldError):
     """What is wrong with a file, and in which row."""
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from distbp.data.bad_file import BadFileError
-from distbp.data.class_folders import ClassFolder
+from distbp.data.class_folders import ClassFolder, plain
 from distbp.data.picture import Colours, decoded
 from distbp.data.readers import Readers
 from distbp.data.split import Split
@@ -61,7 +61,7 @@ class Photographs(Split):
         try:
             return decoded(path, self.side, self.colours, partial(self.look, draws=draws[: self.look.draws]))
         except BadFileError as error:
-            raise BadFileError(f"{path}: {error}; it has changed since it was checked") from None
+            raise BadFileError(f"{plain(str(path))}: {error}; it has changed since it was checked") from None
 
 
 def photographs(

@@ -14,6 +14,7 @@ import pytest
 
 from distbp import cli
 from distbp.comm.local import LocalCommunicator
+from distbp.data.bad_file import BadFileError
 from distbp.errors import JobError
 from distbp.worker import alone
 from tests.launch.start import crowd, under
@@ -204,6 +205,12 @@ def test_what_is_raised_where_one_worker_is_alone_ends_the_job_in_one_line(capsy
         with pytest.raises(JobError, match=type(error).__name__), alone(LocalCommunicator(), print):
             raise error
         assert "Traceback" in capsys.readouterr().err
+
+
+def test_what_is_wrong_with_a_file_is_told_without_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(JobError, match="in phase start: the picture is cut"), alone(LocalCommunicator(), print):
+        raise BadFileError("the picture is cut")
+    assert not capsys.readouterr().err
 
 
 def test_ranks_that_do_not_find_each_other_are_refused(folder: Path) -> None:

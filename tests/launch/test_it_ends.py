@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.data import picture_folders
 from tests.launch.start import Run, command, crowd
 
 LAUNCHERS = ("workers", "mpirun", "torchrun")
@@ -65,6 +66,21 @@ def test_a_worker_that_ends_ends_all_and_is_named(tmp_path, launcher, fault, ran
     assert re.search(rf"rank {rank} failed at step 5 in phase data: .*{FAULTS[fault]}", message), message
     if launcher == "workers":
         assert run.stderr.rstrip().endswith(message)
+
+
+def test_a_picture_that_is_damaged_while_it_is_trained_on_is_named_in_one_line(tmp_path):
+    pictures = picture_folders.write(tmp_path / "pictures")
+    small = ("workload=vision/resnet", "workload.side=8", "evaluate.split=val", "engine=autograd", "threads=1")
+    where = (f"run_dir={tmp_path / 'run'}", f"data.path={pictures}", f"data.cache={tmp_path / 'cache'}", "log.every=1")
+    run = Run(command("workers", 2, *small, *where, "epochs=100000", "evaluate.every=never"))
+    until_step(run, tmp_path / "run", 3)
+    picture = pictures / "train/bee/001.jpg"
+    picture.write_bytes(picture.read_bytes()[:100])
+    code = run.wait()
+    assert code == 3
+    _checking, told = run.stderr.splitlines()
+    line = rf"distbp: error: rank \d failed at step \d+ in phase data: {picture}: a picture that does not decode .*"
+    assert re.fullmatch(f"{line}; it has changed since it was checked", told), told
 
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)
