@@ -18,7 +18,7 @@ from distbp.data.lines import lines
 
 COLUMNS = ("text", "label")
 EXPECTED = "CSV in UTF-8 with a header that has the columns text and label is expected"
-LONGEST = 1 << 20  # bytes of a line
+LONGEST = 1 << 20  # bytes of a line, and characters of a field of several
 LEAST_ROWS = 10  # of each class: a fifth is for the test, a fifth of the rest perhaps for validation
 NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
 
@@ -62,6 +62,8 @@ def _examples(file: BinaryIO) -> Iterator[tuple[str, str]]:
 
 def _rows(file: BinaryIO) -> Iterator[tuple[int, list[str]]]:
     """The rows of fields, each with the line on which it begins."""
+    # The limit is the process's: it is raised and stays, for another thread may read; what others could read they can.
+    csv.field_size_limit(max(csv.field_size_limit(), LONGEST))
     reader = csv.reader(lines(file, longest=LONGEST, expected=EXPECTED), strict=True)
     row = 1
     try:
