@@ -7,8 +7,8 @@ columns may stand in any order, the time may be missing, and other columns are p
 text; both are numbered from 0 in the order in which they first appear. Rows are lines, counted from 1, the header too.
 """
 
-import math
 import re
+import sys
 from array import array
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +27,7 @@ COLUMNS = {
 }
 EXPECTED = "a header with user_id, item_id, rating and perhaps timestamp is expected"
 LONGEST = 4096  # bytes of a line
+LARGEST = {"rating": float(np.finfo(np.float32).max), "timestamp": sys.float_info.max}  # that a column can hold
 NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?")
 
 
@@ -78,10 +79,10 @@ class _Table:
             if not name.strip():
                 raise BadFileError(f"row {row}: no {kind}")
             self.pairs.append(ids.setdefault(name, len(ids)))
-        for text, kind in zip(numbers, ("rating", "timestamp"), strict=False):
-            number = float(text) if NUMBER.fullmatch(text) else math.nan
-            if not math.isfinite(number):
-                raise BadFileError(f"row {row}: {kind} {shown(text)}, a finite number is expected")
+        for text, (kind, largest) in zip(numbers, LARGEST.items(), strict=False):
+            if not NUMBER.fullmatch(text) or abs(number := float(text)) > largest:
+                expected = f"a finite number is expected, at most {largest:.2g}"
+                raise BadFileError(f"row {row}: {kind} {shown(text)}, {expected}")
             self.numbers.append(number)
 
     def ratings(self, first_row: int) -> Ratings:

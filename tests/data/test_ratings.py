@@ -36,6 +36,8 @@ BAD = {
     "no number": (HEAD + "1\t2\tgood\n", "row 2: rating 'good', a finite number is expected"),
     "nan": (HEAD + "1\t2\tnan\n", "row 2: rating 'nan'"),
     "infinite": (HEAD + "1\t2\t1e999\n", "row 2: rating '1e999'"),
+    "infinite in float32": (HEAD + "1\t2\t-1e39\n", "row 2: rating '-1e39', a finite number is expected, at most"),
+    "infinite time": ("user,item,rating,timestamp\n1,2,3,1e309\n", "row 2: timestamp '1e309', a finite number is"),
     "underscore": (HEAD + "1\t2\t1_0\n", "row 2: rating '1_0'"),
     "foreign digits": (HEAD + "1\t2\t\u0663\n", "row 2: rating '\\u0663'"),
     "empty rating": (HEAD + "1\t2\t\n", "row 2: rating ''"),
@@ -69,6 +71,14 @@ def test_u_data_has_no_header(tmp_path: Path, mark: str) -> None:
     ratings = read_ratings(tmp_path / "u.data")
     assert ratings.user_ids == ["196", "186"]
     assert ratings.values.tolist() == [3, 2]
+
+
+def test_a_rating_may_be_as_large_as_float32_holds_and_a_time_larger(tmp_path: Path) -> None:
+    (tmp_path / "table").write_text("user,item,rating,timestamp\n1,2,3.4028234e38,1e39\n")
+    ratings = read_ratings(tmp_path / "table")
+    assert np.isfinite(ratings.values).all()
+    assert ratings.times is not None
+    assert ratings.times.tolist() == [1e39]
 
 
 def test_a_table_need_not_tell_the_time(tmp_path: Path) -> None:
