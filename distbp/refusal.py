@@ -19,8 +19,8 @@ def check(key: str, value: Any, annotation: Any) -> Any:
     adapter: TypeAdapter[Any] = TypeAdapter(annotation, config=ConfigDict(coerce_numbers_to_str=True))
     try:
         return adapter.validate_json(json.dumps(value), strict=_holds_boolean(value))
-    except ValidationError:
-        raise misfit(key, value, adapter.json_schema()) from None
+    except ValidationError as error:
+        raise misfit(key, value, adapter.json_schema(), _reason(error)) from None
 
 
 def schema_of(annotation: Any) -> dict[str, Any]:
@@ -28,10 +28,11 @@ def schema_of(annotation: Any) -> dict[str, Any]:
     return TypeAdapter(annotation).json_schema()
 
 
-def misfit(key: str, value: Any, schema: dict[str, Any]) -> RequestError:
-    """The refusal of a ``value`` that the JSON ``schema`` does not admit."""
+def misfit(key: str, value: Any, schema: dict[str, Any], reason: str = "") -> RequestError:
+    """The refusal of a ``value`` that the JSON ``schema``, or what no schema says, the ``reason``, does not admit."""
     near = nearest(value, words(schema)) if isinstance(value, str) else None
-    return RequestError(key, shown(value), f"{allowed(schema)} is allowed", nearest=near)
+    phrase = f"{allowed(schema)} is allowed" + (f" ({reason})" if reason else "")
+    return RequestError(key, shown(value), phrase, nearest=near)
 
 
 def unknown(key: str, value: Any, known: list[str]) -> RequestError:
@@ -81,6 +82,11 @@ def allowed(schema: Mapping[str, Any]) -> str:
         "object": _keys(schema),
     }
     return phrases.get(schema.get("type", ""), "a value")
+
+
+def _reason(error: ValidationError) -> str:
+    """What a validator of our own has said."""
+    return next((str(wrong["ctx"]["error"]) for wrong in error.errors() if wrong["type"] == "value_error"), "")
 
 
 def _range(schema: Mapping[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """The sections of a request: keys that belong together, each with its type and range."""
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,9 +10,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from distbp.bounds import MetricRule, NonNegative, Positive
 
 NAME_BYTES = 255  # the longest name of a file that file systems take
+ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")  # how one begins: https://, s3://
 
 
 def _expanded(path: str) -> str:
+    if ADDRESS.match(path):
+        raise ValueError("addresses are neither read nor written")
     try:
         expanded = Path(path).expanduser()
     except RuntimeError as error:  # ~nobody

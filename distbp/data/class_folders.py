@@ -71,14 +71,16 @@ def scanned(root: Path, split: str, note: Callable[[bytes], object]) -> ClassFol
     labels: list[int] = []
     for entry in entries(folder):
         if not entry.is_dir():
-            raise BadFileError(f"{split}/{plain(entry.name)} is no folder of a class: {LAYOUT}")
+            found = kind(entry, "no folder of a class")
+            raise BadFileError(f"{split}/{plain(entry.name)} is {found}: {LAYOUT}")
         pictures = entries(Path(entry.path))
         if not pictures:
             raise BadFileError(f"{split}/{plain(entry.name)}: a class without a picture")
         for picture in pictures:
             name = f"{entry.name}/{picture.name}"
             if not (picture.is_file() and picture.name.lower().endswith(ENDINGS)):
-                raise BadFileError(f"{split}/{plain(name)} is no file that ends in {', '.join(ENDINGS)}")
+                found = kind(picture, f"no file that ends in {', '.join(ENDINGS)}")
+                raise BadFileError(f"{split}/{plain(name)} is {found}")
             status = picture.stat()
             note(f"{split}/{name} {status.st_size} {status.st_mtime_ns}\n".encode(errors="surrogateescape"))
             files.append(name)
@@ -93,6 +95,11 @@ def entries(folder: Path) -> list[os.DirEntry[str]]:
     """What is in a folder, by name, without what is hidden."""
     with os.scandir(folder) as found:
         return sorted((entry for entry in found if not entry.name.startswith(".")), key=lambda entry: entry.name)
+
+
+def kind(entry: os.DirEntry[str], otherwise: str) -> str:
+    """What an entry is that is not what is expected: a link to nothing, or ``otherwise``."""
+    return "a link to nothing" if entry.is_symlink() and not Path(entry.path).exists() else otherwise
 
 
 def compare(training: list[str], validation: list[str]) -> None:

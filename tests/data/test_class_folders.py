@@ -96,6 +96,15 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "another file": (lambda f: (f / "val" / "ant" / "notes.txt").touch(), "val/ant/notes.txt is no file that ends in"),
     "a folder too deep": (lambda f: (f / "val" / "ant" / "a.png").mkdir(), "val/ant/a.png is no file that ends in"),
     "a pipe": (lambda f: os.mkfifo(f / "val" / "ant" / "a.png"), "val/ant/a.png is no file that ends in"),
+    "a broken link": (
+        lambda f: (f / "val" / "ant" / "a.png").symlink_to("gone.png"),
+        "val/ant/a.png is a link to nothing",
+    ),
+    "a broken link to a class": (lambda f: (f / "val" / "dog").symlink_to("gone"), "val/dog is a link to nothing: "),
+    "a link to text": (
+        lambda f: ((f / "notes").touch(), (f / "val" / "ant" / "a").symlink_to(f / "notes")),
+        "val/ant/a is no file that ends in",
+    ),
     "a name of two lines": (lambda f: (f / "val" / "a\nb").touch(), r"val/a\nb is no folder of a class"),
     "an empty file": (
         lambda f: (f / "val" / "ant" / "a.png").touch(),
