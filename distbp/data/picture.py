@@ -5,6 +5,7 @@ Pillow is an extra of its own, and is imported where a picture is read.
 
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -33,17 +34,20 @@ def require_pillow() -> None:
 
 
 def decoded(path: Path, side: int, colours: Colours, view: View) -> np.ndarray:
-    """The part of a picture that ``view`` chooses, bilinearly resized.   -> (side, side, channels) uint8.
+    """The part of an upright picture that ``view`` chooses, bilinearly resized.   -> (side, side, channels) uint8.
 
     Raises BadFileError, without the file's name, where it holds no whole picture of 8 bits a channel, or one of more
     pixels than Pillow thinks harmless (89 million).
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
         with path.open("rb") as file, Image.open(file, formats=FORMATS) as picture:
             if picture.mode not in PLAIN:
                 raise BadFileError(f"a picture of mode {picture.mode}; 8 bits a channel are expected")
+            picture.load()  # so that below nothing is left to fail but reading EXIF
+            with suppress(Exception):  # damaged EXIF says nothing of how the camera was held
+                ImageOps.exif_transpose(picture, in_place=True)
             plain = picture.convert("RGBA") if picture.mode in ("P", "PA") else picture
             square = plain.convert(colours).resize((side, side), Image.Resampling.BILINEAR, box=view(*picture.size))
     except BadFileError:

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from distbp.data import fashion_folder, fashion_mnist
 from distbp.data.bad_file import BadFileError
 from distbp.data.class_folders import ClassFolder, read_class_folders
-from distbp.data.picture import decoded, require_pillow, whole
+from distbp.data.picture import Box, decoded, require_pillow, whole
 from distbp.data.readers import Readers
 from distbp.errors import RequestError
 from tests.data import idx_files, picture_folders
@@ -189,6 +189,29 @@ def test_a_part_of_a_picture_is_that_part(tmp_path: Path) -> None:
     Image.fromarray(pixels).save(tmp_path / "x.png")
     square = decoded(tmp_path / "x.png", 3, "L", lambda width, height: (width - 4, height - 3, width - 1, height))
     assert np.array_equal(square[:, :, 0], pixels[3:6, 6:9])
+
+
+@pytest.mark.parametrize("name", ["x.jpg", "x.png"])
+def test_a_picture_is_turned_upright_as_its_exif_says(tmp_path: Path, name: str) -> None:
+    """Orientation 6: the camera was held so that the right side of what is stored is the bottom of the scene."""
+    upright = np.zeros((48, 32), np.uint8)
+    upright[:16] = 255
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.fromarray(np.rot90(upright)).save(tmp_path / name, exif=exif)
+
+    def top(width: int, height: int) -> Box:
+        assert (width, height) == (32, 48)
+        return (0, 0, 32, 32)
+
+    square = decoded(tmp_path / name, 2, "L", top)
+    assert np.array_equal(square[:, :, 0] > 127, [[True, True], [False, False]])
+
+
+def test_damaged_exif_turns_nothing(tmp_path: Path) -> None:
+    pixels = np.arange(60, dtype=np.uint8).reshape(6, 10)
+    Image.fromarray(pixels).save(tmp_path / "x.png", exif=b"Exif\0\0no TIFF at all")
+    assert np.array_equal(decoded(tmp_path / "x.png", 6, "L", lambda *_: (0, 0, 6, 6))[:, :, 0], pixels[:, :6])
 
 
 @pytest.mark.parametrize("number", [1, 2, 5])
