@@ -294,7 +294,7 @@ def test_a_module_that_returns_no_state_is_told(engine: str) -> None:
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [("a b c", "more than workload.streams=10"), ("", "empty"), (b"\xff\xfe\x00", "UTF-8"), (None, "can be read")],
+    [("a b c", "more than workload.streams=10"), ("", "empty"), (b"\xff\xfe\x00", "UTF-8"), (None, "no such file")],
     ids=["short", "empty", "no text", "no file"],
 )
 def test_what_does_not_fit_is_refused_in_one_line(tmp_path: Path, content: Any, said: str) -> None:
