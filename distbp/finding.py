@@ -11,12 +11,13 @@ from rich.console import Console
 from distbp.agreement import agreed
 from distbp.comm.base import Communicator
 from distbp.errors import JobError, RequestError
-from distbp.job import build_workload, prepared
+from distbp.job import build_workload, origins, prepared
 from distbp.output import write
 from distbp.recipe import growth, optimizer_of, plan_of
 from distbp.resumption import compatible
 from distbp.schema import Request
 from distbp.training.range_test import Curve, rising
+from distbp.training.trained_on import trained_on
 from distbp.training.trainer import Trainer
 
 ROWS = 24  # of the curve on the screen
@@ -36,7 +37,8 @@ def find_lr(request: Request, comm: Communicator, _console: Console) -> dict[str
         raise RequestError("find_lr.lowest", span.lowest, f"less than find_lr.highest={span.highest:g} is allowed")
     request = agreed(comm, lambda: compatible(request, None, size=comm.size))
     workload = agreed(comm, lambda: build_workload(request, comm))
-    loader, parallel, _ = prepared(request, workload, workload.training, None, comm)
+    begun_with = agreed(comm, lambda: origins(request, trained_on(workload), workload.training, None))
+    loader, parallel, _ = prepared(request, workload, begun_with, comm)
     epochs = span.steps / loader.steps_per_epoch
     trainer = Trainer(
         workload,

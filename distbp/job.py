@@ -3,7 +3,9 @@
 Every worker runs the same function with its own communicator; rank 0 alone writes and shows.
 """
 
+from collections.abc import Mapping
 from contextlib import closing, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +45,7 @@ from distbp.training.groups import Groups
 from distbp.training.last_batch import refuse_too_small
 from distbp.training.moving_buffers import refuse_unsaved
 from distbp.training.shelf import Found
-from distbp.training.trained_on import refuse_other_names
+from distbp.training.trained_on import refuse_other_names, trained_on
 from distbp.training.trainer import Trainer
 from distbp.workloads.base import Workload
 
@@ -68,10 +70,11 @@ def train_in(directory: RunDirectory | None, request: Request, comm: Communicato
     if request.threads != "auto":
         torch.set_num_threads(request.threads)  # a checkpoint's, perhaps
     workload = agreed(comm, lambda: build_workload(request, comm))
-    agreed(comm, lambda: refuse_changed_data(request, workload, checkpoint))
+    data = agreed(comm, lambda: trained_on(workload))
+    agreed(comm, lambda: refuse_changed_data(request, data, checkpoint))
     split = agreed(comm, lambda: split_of(workload, request.evaluate.split))
     run_dir = write_configuration(directory, request, workload, comm)
-    loader, parallel, alike = prepared(request, workload, split, found, comm)
+    loader, parallel, alike = prepared(request, workload, origins(request, data, split, found), comm)
     if parallel.engine.tables and request.average.decay is not None:
         raise RequestError("average.decay", request.average.decay, "null is allowed with tables that are marked sparse")
     trainer = Trainer(
@@ -80,7 +83,7 @@ def train_in(directory: RunDirectory | None, request: Request, comm: Communicato
         loader,
         optimizer=optimizer_of(request, parallel),
         schedule=build(request.schedule),
-        plan=plan_of(request),
+        plan=replace(plan_of(request), data=data),
         split=split,
         run_dir=run_dir,
     )
@@ -103,23 +106,23 @@ def train_in(directory: RunDirectory | None, request: Request, comm: Communicato
 
 
 def prepared(
-    request: Request, workload: Workload, split: Split, found: Found | None, comm: Communicator
+    request: Request, workload: Workload, begun_with: Mapping[str, Any], comm: Communicator
 ) -> tuple[Loader, DataParallel, dict[str, Any]]:
     """This worker's batches, and the step; and what is alike on all workers, which has been compared."""
     loader = loader_of(request, workload, comm)
     parallel = agreed(comm, lambda: data_parallel(request, workload, loader, comm))
     alike = conditions(request, workload.module, comm)
-    same_everywhere(comm, alike | origins(request, workload, split, found))
+    same_everywhere(comm, {**alike, **begun_with})
     return loader, parallel, alike
 
 
-def origins(request: Request, workload: Workload, split: Split, found: Found | None) -> dict[str, Any]:
+def origins(request: Request, data: Mapping[str, Any], split: Split, found: Found | None) -> dict[str, Any]:
     """What a run begins with besides its conditions: each worker may have read it from a disk of its own."""
     checkpoint = found and found.checkpoint
     state = {**checkpoint.model, **checkpoint.optimizer} if checkpoint else {}
     return {
         "configuration": request.model_dump(mode="json"),
-        "training data": fingerprint(workload.training),
+        "training data": data,
         "evaluated data": fingerprint(split),
         "checkpoint": {"step": checkpoint.step, "sha256": digest(state)} if checkpoint else None,
     }

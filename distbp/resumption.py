@@ -9,7 +9,6 @@ from distbp.schema import Request, known_keys, leaves
 from distbp.training.checkpoint import Checkpoint
 from distbp.training.shelf import Found, newest_good
 from distbp.training.trained_on import refuse_other_data
-from distbp.workloads.base import Workload
 
 FREE = (
     "workers", "comm", "device", "threads", "run_dir", "log", "checkpoint", "epochs", "steps", "engine", "evaluate",
@@ -69,10 +68,10 @@ def refuse_changed(request: Request, checkpoint: Checkpoint) -> None:
         raise RequestError("resume", request.resume, how)
 
 
-def refuse_changed_data(request: Request, workload: Workload, checkpoint: Checkpoint | None) -> None:
+def refuse_changed_data(request: Request, data: Mapping[str, Any], checkpoint: Checkpoint | None) -> None:
     """RequestError where the data are not those of the run, unless ``resume_allow`` names them or the workload."""
     if checkpoint and not {key.partition(".")[0] for key in request.resume_allow} & {"data", "workload"}:
-        refuse_other_data(checkpoint.data, workload, request.resume or "")
+        refuse_other_data(checkpoint.data, data, request.resume or "")
 
 
 def allowance(key: str, changed: Iterable[str], known: Collection[str]) -> str:

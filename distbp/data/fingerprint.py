@@ -15,22 +15,21 @@ LOOKED_AT = 16  # samples, and segments of them, evenly spread
 
 
 def fingerprint(split: Split) -> dict[str, Any]:
-    """``samples`` and ``sha256``: of the inputs and targets that the split makes of some samples, with equal draws."""
-    digest = hashlib.sha256()
-    for leaf in looked_at(split):
-        digest.update(raw(leaf) if isinstance(leaf, Tensor) else repr(leaf).encode())
-    return {"samples": len(split), "sha256": digest.hexdigest()[:16]}
+    """Of the inputs and targets that the split makes of some samples, with equal draws.
 
-
-def traits(split: Split) -> dict[str, Any]:
-    """``samples``, the ``sha256`` of whole numbers alone, and the ``means`` of float ones: nearly alike anywhere."""
-    digest, means = hashlib.sha256(), []
+    ``samples``, their number; the ``sha256`` of all numbers; that of ``whole`` ones alone, and the ``means`` of float
+    ones, which are nearly alike on any machine.
+    """
+    digest, whole, means = hashlib.sha256(), hashlib.sha256(), []
     for leaf in looked_at(split):
+        content = raw(leaf) if isinstance(leaf, Tensor) else repr(leaf).encode()
+        digest.update(content)
         if isinstance(leaf, Tensor) and leaf.is_floating_point():
             means.append(leaf.double().mean().item())
         else:
-            digest.update(raw(leaf) if isinstance(leaf, Tensor) else repr(leaf).encode())
-    return {"samples": len(split), "sha256": digest.hexdigest()[:16], "means": means}
+            whole.update(content)
+    sums = {"sha256": digest.hexdigest()[:16], "whole": whole.hexdigest()[:16]}
+    return {"samples": len(split), **sums, "means": means}
 
 
 def looked_at(split: Split) -> Iterator[Any]:

@@ -18,6 +18,7 @@ class Plan:
     checkpoint_every: int | None  # steps
     keep: int
     config: dict[str, Any] = field(default_factory=dict)  # what was asked for, as a checkpoint tells it
+    data: dict[str, Any] = field(default_factory=dict)  # what it is trained on, as ``trained_on`` tells it
     clip: Clip = field(default_factory=Clip)
     best: str | None = None  # the rule by which one more checkpoint is kept
     patience: int | None = None  # evaluations without a better value, after which the training ends

@@ -31,7 +31,7 @@ def taken(run: "Trainer") -> Checkpoint:
         progress=run.progress.state(),
         scale=run.scale.state(),
         loss=run.looks.jumps.state(),
-        data=run.data,
+        data=run.plan.data,
         skipped=run.skipped,
     )
 

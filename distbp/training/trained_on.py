@@ -3,10 +3,10 @@
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from distbp.data.fingerprint import traits
+from distbp.data.fingerprint import fingerprint
 from distbp.errors import RequestError
 from distbp.workloads.base import Workload
 
@@ -14,8 +14,8 @@ NEAR = 1e-3  # of the means of float numbers, relative or absolute: another mach
 
 
 def trained_on(workload: Workload) -> dict[str, Any]:
-    """The traits of the training data, and a digest of what the numbers of words, classes or ids stand for."""
-    return {**traits(workload.training), "names": names_digest(workload)}
+    """The fingerprint of the training data, and a digest of what the numbers of words, classes or ids stand for."""
+    return {**fingerprint(workload.training), "names": names_digest(workload)}
 
 
 def names_digest(workload: Workload) -> str:
@@ -24,10 +24,10 @@ def names_digest(workload: Workload) -> str:
     return hashlib.sha256(json.dumps(names).encode()).hexdigest()[:16]
 
 
-def refuse_other_data(then: Mapping[str, Any], workload: Workload, resume: str) -> None:
+def refuse_other_data(then: Mapping[str, Any], now: Mapping[str, Any], resume: str) -> None:
     """RequestError where a run's training data are not those that it began with."""
-    now = trained_on(workload)
-    if then.get("names") != now["names"] or then.get("samples") != now["samples"] or not alike(then, now):
+    exact = all(then.get(key) == now[key] for key in ("samples", "whole", "names"))
+    if not exact or not near(then.get("means"), now["means"]):
         counts = f"{then.get('samples')} samples, now {now['samples']}"
         how = f"the run was trained on other data ({counts}), or on the same in another order"
         raise RequestError("resume", resume, f"{how}; or add resume_allow=[data.path]")
@@ -40,10 +40,9 @@ def refuse_other_names(then: Mapping[str, Any], workload: Workload, resume: str 
         raise RequestError("resume", resume, how)
 
 
-def alike(then: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Whether the whole numbers are the same, and the means of the others nearly."""
-    means, now_means = then.get("means"), now["means"]
-    if then.get("sha256") != now["sha256"] or not isinstance(means, list) or len(means) != len(now_means):
+def near(then: Any, now: Sequence[float]) -> bool:
+    """Whether all means are nearly the same."""
+    if not isinstance(then, list) or len(then) != len(now):
         return False
-    pairs = zip(means, now_means, strict=True)
+    pairs = zip(then, now, strict=True)
     return all(isinstance(a, float) and math.isclose(a, b, rel_tol=NEAR, abs_tol=NEAR) for a, b in pairs)

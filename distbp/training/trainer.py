@@ -31,7 +31,6 @@ from distbp.training.shelf import discard_after
 from distbp.training.snapshot import put_back, taken
 from distbp.training.totals import Totals
 from distbp.training.touched_rows import touching
-from distbp.training.trained_on import trained_on
 from distbp.training.writer import Writer
 from distbp.workloads.base import Workload
 
@@ -67,7 +66,6 @@ class Trainer:
         self.looks = Looks(parallel, plan.looks_every)
         self.writer = Writer(run_dir / "checkpoints", keep=plan.keep)
         self.progress = Progress(Best(plan.best), Patience(plan.patience, plan.patience_of), schedule)
-        self.data = trained_on(workload)
         self.position = 0  # steps done
         self.skipped = 0  # the last of them, whose gradients were no numbers
         self._saved = self._evaluated = -1  # and those at which that was done last

@@ -86,7 +86,7 @@ def poisoned(comm, folder, rank, name, poison, first, last):  # noqa: PLR0917 - 
     parallel = DataParallel(module, loss, engine=engine, comm=comm, min_part=2, guard_every=1)
     parallel.prepare(loader.example())
     parallel.divide_update()
-    workload = Workload(module, loss, metrics=None, training=Samples(), splits={}, min_part=2)
+    workload = Workload(module, loss, metrics=lambda *_: {}, training=Samples(), splits={}, min_part=2)
     trainer = engine.trainer = Trainer(
         workload, parallel, loader, optimizer=adamw(parallel.updated, lr=0.1), schedule=constant(),
         plan=Plan(9, None, 0.1, 16, "never", None, 1, CONFIG, nonfinite="skip"), split=Samples(), run_dir=folder,
