@@ -5,13 +5,15 @@ import logging
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
+from contextlib import AbstractContextManager, contextmanager, redirect_stderr
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.fx import config
+from torch.nn.modules import transformer
 from torch.utils._pytree import tree_map
 
 from distbp.errors import RequestError
@@ -29,7 +31,7 @@ def exported(
 ) -> ExportedProgram:
     """``whole`` as torch.export sees it; the caller holds ``MODULES``. RequestError where it cannot be followed."""
     try:
-        with torch.enable_grad(), _quiet(), _without_stacks():
+        with torch.enable_grad(), _quiet(), _without_stacks(), _masks_unread():
             return torch.export.export(whole, distinct((inputs, target, state)), strict=False)
     except RequestError:
         raise
@@ -76,6 +78,16 @@ def _without_stacks() -> Iterator[None]:
         yield
     finally:
         config.do_not_emit_stack_traces = before
+
+
+def _masks_unread() -> AbstractContextManager[Any]:
+    """torch's transformer looks into a mask, to leave it out where it is the causal one: here it takes it as it is.
+
+    A version that does not look so has nothing to leave.
+    """
+    return patch.object(
+        transformer, "_detect_is_causal_mask", lambda _mask, is_causal=None, _size=None: is_causal is True, create=True
+    )
 
 
 def _not_exported(module: nn.Module, error: Exception) -> RequestError:

@@ -143,6 +143,19 @@ def signals() -> nn.Module:
                          nn.Linear(16, 4))  # fmt: skip
 
 
+class Masked(nn.Module):
+    """A transformer that is given its causal mask, and finds out by itself whether it is one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(4, 2, 8, dropout=0.0, batch_first=True)
+        self.encoder, self.last = nn.TransformerEncoder(layer, 2), nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mask = nn.Transformer.generate_square_subsequent_mask(x.shape[1], dtype=x.dtype)
+        return self.last(self.encoder(x, mask=mask)[:, -1])
+
+
 def seen_before(m: Any, h: Tensor) -> Tensor:
     h = h - m.mean.view(1, -1)
     m.mean.mul_(2)
@@ -204,6 +217,7 @@ MODELS = [
     Model("spectral norm", powered, cross_entropy, labels),
     Model("instance norm", instances(affine=True, momentum=0.3), cross_entropy, labels, IMAGES),
     Model("plain instance norm", instances(), cross_entropy, labels, IMAGES),
+    Model("masked transformer", Masked, cross_entropy, labels, SIGNALS),
     Model("signals", signals, cross_entropy, labels, SIGNALS),
     Model("signals, evaluated", lambda: signals().eval(), cross_entropy, labels, SIGNALS),
 ]
