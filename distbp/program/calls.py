@@ -7,7 +7,7 @@ program decide are dropped. What autocast casts is cast by calls of its own.
 
 import operator
 from collections import Counter
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -19,6 +19,7 @@ from distbp.program.blocks import NO_AUTOCAST
 from distbp.program.casts import Casts
 from distbp.program.graph import Call, Value
 from distbp.program.in_place import twin_of
+from distbp.program.memory import WRITERS, Memory, told, where_of, wholes
 from distbp.program.names import Names, of_module, of_op
 from distbp.program.node import changed_without_gradient, place, refusal, still
 
@@ -38,11 +39,10 @@ class Calls:
         self._crowd: Counter[str] = Counter()  # how many ops each module calls, its submodules' included
         self._buffers = set(buffers)
         self._groups: dict[Node, list[Node]] = {}  # the names that ops in place have given one tensor, the first first
-        self._memory: dict[Hashable, set[Value]] = {}  # what lies in one memory, whether its op declares a view or not
-        self._stale: set[Value] = set()  # of what has been changed since: torch's would show the change, ours not
-        for node in held:
-            self._lies(node)
-        self._given = set(self._memory)  # memory that others see, too: not to be changed in place
+        self._memory = Memory()
+        for node, value in held.items():
+            self._memory.note(node, value)
+        self._given = self._memory.all()  # what others see, too: not to be changed in place
 
     def value(self, item: Any) -> Any:
         """The value of a node, within lists too; a constant is itself.
@@ -51,7 +51,7 @@ class Calls:
         """
         if isinstance(item, Node):
             value = self._now[item]
-            if isinstance(value, Value) and value in self._stale:
+            if isinstance(value, Value) and value in self._memory.stale:
                 raise refusal(f"{value} is read after a tensor in whose memory it lies was changed in place", item)
             return value
         return tuple(self.value(i) for i in item) if isinstance(item, list | tuple) else item
@@ -80,7 +80,7 @@ class Calls:
             return
         else:
             self._now[node] = self._call(node, node.target)
-        self._lies(node)
+        self._memory.note(node, self._now[node])
 
     def _call(self, node: Node, op: OpOverload) -> Any:
         example = node.meta["val"]
@@ -163,23 +163,33 @@ class Calls:
         changed = node.kwargs.get(name, node.args[0])
         if twin is None or not isinstance(changed, Node):
             raise refusal(f"{op} changes its arguments in a way that no program follows", node)
-        old, group = self.value(changed), self._groups.get(changed, [changed])
-        if self._memory_of(changed) in self._given and group[0] not in self._buffers:
+        old, above = self.value(changed), wholes(changed, self._first)
+        root = self._first(above[-1][1] if above else changed)
+        if where_of(root) in self._given and root not in self._buffers:
             raise refusal(f"{op} changes {old} in place, which others may see", node)
-        if changed_without_gradient(node):
+        if changed_without_gradient(node, [whole for _, whole in above]):
             raise refusal(f"{op} under no_grad changes {old} in place, whose gradient goes on", node)
-        self._go_on(changed, self._replaced(node, twin), node)
+        made = [self._replaced(node, twin)]
+        for view, whole in above:
+            op, inputs = WRITERS[view.target], (self.value(whole), made[-1])
+            made.append(self._made(node, op.overloadpacket.__name__, op, inputs, told(view), whole.meta["val"]))
+        self._go_on([changed, *(whole for _, whole in above)], made, node)
 
-    def _go_on(self, changed: Node, value: Any, node: Node | None = None) -> None:
-        """From now on ``changed``, and ``node`` which is one more name of it, have this value."""
-        memory = self._memory_of(changed)
-        self._stale |= self._memory[memory] - {self._now[changed]}
-        self._memory[memory] = {value}
-        group = self._groups.setdefault(changed, [changed])
+    def _first(self, node: Node) -> Node:
+        """The first name of a node's tensor."""
+        return self._groups.get(node, [node])[0]
+
+    def _go_on(self, changed: Sequence[Node], values: Sequence[Any], node: Node | None = None) -> None:
+        """From now on each of ``changed`` has its value, and ``node``, one more name of the first, has that."""
+        for where in {where_of(one) for one in changed}:
+            there = [i for i, one in enumerate(changed) if where_of(one) == where]
+            self._memory.changed(where, [self._now[changed[i]] for i in there], [values[i] for i in there])
+        group = self._groups.setdefault(changed[0], [changed[0]])
         if node is not None:
             self._groups[node] = group
             group.append(node)
-        self._now.update(dict.fromkeys(group, value))
+        for one, value in zip(changed, values, strict=True):
+            self._now.update(dict.fromkeys(self._groups.get(one, [one]), value))
 
     def _replaced(self, node: Node, twin: OpOverload) -> Any:
         """What an op in place leaves; to copy a tensor of the same look is to go on with that tensor."""
@@ -208,7 +218,7 @@ class Calls:
             names += ["running_mean", "running_var"]
             changed = [self._new(f"new_{self.value(item)}", item.meta["val"]) for item in (mean, variance)]
             for item, now in zip((mean, variance), changed, strict=True):
-                self._go_on(item, now)
+                self._go_on([item], [now])
             outputs = (output, *statistics, *changed)
         self._add(Call(op, tuple(inputs), tuple(names), told, outputs, True, path, kind, still(node)), node)
         return output
@@ -226,25 +236,8 @@ class Calls:
         for item, old, now in zip(node.args[3:5], running, (mean, variance), strict=True):
             moved = self._made(node, f"new_{old}", aten.lerp.Scalar, (old, now), {"weight": told["momentum"]}, like)
             self.calls[-1].still = True
-            self._go_on(cast("Node", item), moved)
+            self._go_on([cast("Node", item)], [moved])
         return self._made(node, name, aten.instance_norm.default, (x, weight, bias, None, None), told, y)
-
-    def _lies(self, node: Node) -> None:
-        """Note in which memory a node's value lies, or each of several: torch.export's own tensors tell."""
-        value, example = self._now[node], node.meta.get("val")
-        if isinstance(value, tuple):
-            for one, its in zip(value, cast("Sequence[Any]", example), strict=True):
-                if isinstance(its, Tensor):
-                    self._memory.setdefault(its.untyped_storage()._cdata, set()).add(one)
-        elif isinstance(example, Tensor):
-            self._memory.setdefault(self._memory_of(node), set()).add(value)
-
-    def _memory_of(self, node: Node) -> Hashable:
-        """What the nodes of one tensor have in common that lie in the same memory."""
-        first = self._groups.get(node, [node])[0]
-        if first.target is aten.lift_fresh_copy.default:  # a copy, but torch.export has it lie in the constant's memory
-            return first
-        return cast("int", node.meta["val"].untyped_storage()._cdata)
 
 
 def _tensors(example: Any) -> bool:

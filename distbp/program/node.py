@@ -1,5 +1,7 @@
 """What a node of an exported graph tells of itself: where it stands in the model, whether gradients flow through it."""
 
+from collections.abc import Sequence
+
 from torch._ops import OpOverload
 from torch.fx import Node
 
@@ -29,9 +31,11 @@ def still(node: Node) -> bool:
     return bool(node.meta.get(NO_GRAD)) or (known and not _tracked(node))
 
 
-def changed_without_gradient(node: Node) -> bool:
-    """Whether the node, an op in place under no_grad, changes a tensor whose gradient goes on."""
-    return bool(node.meta.get(NO_GRAD)) and _tracked(node)
+def changed_without_gradient(node: Node, wholes: Sequence[Node]) -> bool:
+    """Whether the node, an op in place under no_grad, changes a tensor, or one of those that it is a part of, whose
+    gradient goes on.
+    """
+    return bool(node.meta.get(NO_GRAD)) and any(_tracked(one) for one in (node, *wholes) if "tensor_meta" in one.meta)
 
 
 def _tracked(node: Node) -> bool:

@@ -210,7 +210,8 @@ def written(left: str, op: OpOverload, i: Instruction, out: dict[str, Operand] |
     name = op.overloadpacket.__name__
     if op.namespace == "aten" and i.changes() and name.endswith("_") and hasattr(torch.Tensor, name):
         return statement(left, f"{given[0]}.{name}", [*given[1:], *told])
-    if op.namespace == "aten" and is_function(name) and (out is None or [*out] == ["out"]):
+    whole = not any(isinstance(a, list) and any(item is None for item in a) for a in i.args)  # torch's own take no None
+    if op.namespace == "aten" and is_function(name) and whole and (out is None or [*out] == ["out"]):
         return statement(left, f"torch.{name}", [*given, *told, *(f"out={o}" for o in (out or {}).values())])
     if op.namespace == "aten" and out is None and i.is_view() and hasattr(torch.Tensor, name):
         return statement(left, f"{given[0]}.{name}", [*given[1:], *told])

@@ -18,7 +18,6 @@ REFUSED = {
     "CTCLoss": "torch.export",  # has no rule for it
     "GaussianNLLLoss": "torch.export",  # looks at the numbers of its argument
     "CrossMapLRN2d": "torch.autograd.Function",
-    "AdaptiveLogSoftmaxWithLoss": "in place",
 }
 OTHERWISE = {  # what is no layer, deprecated for another that is tried, or waits for its first input
     "Module", "Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict", "Container", "Buffer",

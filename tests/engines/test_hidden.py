@@ -156,6 +156,32 @@ class Masked(nn.Module):
         return self.last(self.encoder(x, mask=mask)[:, -1])
 
 
+def assigned_in_parts(m: Any, h: Tensor) -> Tensor:
+    o = torch.zeros_like(h)
+    o[:, ::2], o[:, 1::2] = h[:, ::2], 2 * h[:, 1::2]
+    o[0] = 3.0
+    o[:, 2] = o[:, 1]
+    o[1:3][:, 1:][..., 0] = m.mean.sum()
+    o[:, [3, 5]] = h[:, :2]
+    return o
+
+
+def changed_in_parts(m: Any, h: Tensor) -> Tensor:
+    h = h * 1
+    h[:, :3].mul_(2).add_(1)
+    left = h[1:]
+    left *= 3
+    mask = torch.ones_like(h)
+    mask[:, -1] = 0
+    return h * mask + left.sum()
+
+
+def part_of_a_buffer(m: Any, h: Tensor) -> Tensor:
+    m.mean[:3].mul_(2)
+    m.mean[-1] = h.detach().sum()
+    return h * m.mean
+
+
 def seen_before(m: Any, h: Tensor) -> Tensor:
     h = h - m.mean.view(1, -1)
     m.mean.mul_(2)
@@ -199,6 +225,9 @@ BODIES = [
     dropped_in_place,
     changed_as_another,
     drawn_in_place,
+    assigned_in_parts,
+    changed_in_parts,
+    part_of_a_buffer,
     seen_before,
     kept_before,
     replaced,
@@ -311,9 +340,23 @@ def dropped_nothing(m: Any, h: Tensor) -> Tensor:
     return h
 
 
-def part_of_a_buffer(m: Any, h: Tensor) -> Tensor:
-    m.mean[:3].mul_(2)
+def turned_buffer(m: Any, h: Tensor) -> Tensor:
+    m.mean.view(2, 3).mul_(2)
     return h * m.mean
+
+
+def part_without(m: Any, h: Tensor) -> Tensor:
+    h = h * 1
+    with torch.no_grad():
+        h[:, 0].zero_()
+    return h
+
+
+def other_part(m: Any, h: Tensor) -> Tensor:
+    h = h * 1
+    left, right = h[:, :3], h[:, 3:]
+    left.mul_(2)
+    return h + right.sum()
 
 
 def transformed(m: Any, h: Tensor) -> Tensor:
@@ -342,7 +385,9 @@ REFUSED: list[tuple[Forward, str]] = [
         (body, r"in 1 \(Running\): \w+ is read after a tensor in whose memory it lies was changed in place")
         for body in (seen_after, base_of_a_view, transposed_by_einsum, dropped_nothing)
     ),
-    (part_of_a_buffer, r"aten.mul_.Tensor changes slice_\w+ in place, which others may see"),
+    (turned_buffer, r"aten.mul_.Tensor changes \w+ in place, which others may see"),
+    (part_without, r"aten.zero_.default under no_grad changes select in place, whose gradient goes on"),
+    (other_part, r"in 1 \(Running\): slice_\w+ is read after a tensor in whose memory it lies was changed in place"),
     *((body, r"aten.\w+.default in 1 \(Running\) reads or makes complex numbers") for body in (transformed, turned)),
     (doubled_on_the_way_back, r"a tensor of forward has a hook \(register_hook\)"),
     (all_at_once, "aten._foreach_add_.Scalar changes its arguments"),

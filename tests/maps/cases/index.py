@@ -60,6 +60,7 @@ def _write() -> Iterator[Case]:
     for alpha in (1, 2.5):
         told = {"dim": 1, "alpha": alpha}
         yield Case("aten.index_add.default", index.IndexAdd, ("NTI", below("T", "C"), "NCI"), told)
+    yield Case("aten.index_put.default", index.IndexPut, ("TNI", ("-", once("N", "N")), "TNI"))
     for value in ("NI", "I", "()"):
         yield Case("aten.index_put.default", index.IndexPut, ("NI", (once("N", "N"),), value))
     put = ("NI", (below("N", "T"), below("I", "T")), "T")
