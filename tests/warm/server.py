@@ -17,7 +17,7 @@ from distbp.comm.kin import die_with_parent
 
 STREAMS = 3
 LIBRARIES = (
-    "torch._dynamo", "torch.export", "torch.distributed.launcher.api", "torch.utils.tensorboard",
+    "torch._dynamo", "torch.export._trace", "torch.distributed.launcher.api", "torch.utils.tensorboard",
     "distbp.cli", "distbp.worker", "distbp.job", "rich.progress",
 )  # fmt: skip
 
