@@ -11,7 +11,7 @@ from rich.console import Console
 from distbp.agreement import agreed
 from distbp.comm.base import Communicator
 from distbp.errors import JobError, RequestError
-from distbp.job import build_workload, origins, prepared
+from distbp.job import build_workload, origins, prepared, split_of
 from distbp.output import write
 from distbp.recipe import growth, optimizer_of, plan_of
 from distbp.resumption import compatible
@@ -37,7 +37,8 @@ def find_lr(request: Request, comm: Communicator, _console: Console) -> dict[str
         raise RequestError("find_lr.lowest", span.lowest, f"less than find_lr.highest={span.highest:g} is allowed")
     request = agreed(comm, lambda: compatible(request, None, size=comm.size))
     workload = agreed(comm, lambda: build_workload(request, comm))
-    begun_with = agreed(comm, lambda: origins(request, trained_on(workload), workload.training, None))
+    split = agreed(comm, lambda: split_of(workload, request.evaluate.split))
+    begun_with = agreed(comm, lambda: origins(request, trained_on(workload), split, None))
     loader, parallel, _ = prepared(request, workload, begun_with, comm)
     epochs = span.steps / loader.steps_per_epoch
     trainer = Trainer(
@@ -55,7 +56,7 @@ def find_lr(request: Request, comm: Communicator, _console: Console) -> dict[str
             nonfinite="skip",  # also with compression, which remembers: the test ends with the first such step
             looks_every=None,
         ),
-        split=workload.training,
+        split=split,
         run_dir=Path(),
     )
     curve = walked(trainer, Curve(factor))

@@ -88,7 +88,7 @@ def _apart(tensor: Tensor, sizes: Sequence[int], device: torch.device) -> Sequen
 
 def _piece(part: Part, number: int, cut: range) -> Part:
     def slices(value: Any) -> Any:
-        return _each(value, lambda tensor: _placed(tensor[cut.start : cut.stop], tensor.device))
+        return _each(value, lambda x: _placed(x[cut.start : cut.stop] if x.dim() else x, x.device))
 
     return Part(part.index, slices(part.inputs), slices(part.target), order.key(part.draws, number), part.begins)
 

@@ -12,6 +12,7 @@ from distbp.engines.empty import is_empty, leave_zeros
 from distbp.engines.settings import Settings
 from distbp.engines.tables import rows_by_table, sparse_tables
 from distbp.engines.trainable import refuse_joined, refuse_unmovable
+from distbp.errors import RequestError
 from distbp.precision import FP32, Precision
 from distbp.program.export import MODULES
 from distbp.program.program import Program, build
@@ -112,6 +113,9 @@ class ManualEngine(Engine):
             destination.complete(name)
 
     def _program(self, part: Part, leaves: Sequence[Any], state: State) -> Program:
+        if torch.is_autocast_enabled(part.inputs[0].device.type):
+            allowed = "engine=autograd follows torch.autocast; a program has the precision that its engine is made with"
+            raise RequestError("engine", "manual", f"within torch.autocast: {allowed}")
         try:
             program = self._programs.get(key := self._key(leaves))
         except (KeyError, TypeError):  # an attribute has been deleted, or holds a list by now

@@ -3,10 +3,11 @@
 Some parameters may be frozen later; none join, and no more buffers move.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
 
 from distbp.errors import RequestError
 
@@ -35,6 +36,39 @@ def refuse_complex(parameters: Iterable[tuple[str, nn.Parameter]]) -> None:
                 "a trainable parameter of real numbers is allowed: torch.view_as_complex makes complex ones of pairs"
             )
             raise RequestError("module", f"{name} of {parameter.dtype}", allowed)
+
+
+def refuse_lazy(module: nn.Module) -> None:
+    """RequestError for a parameter that waits for its first input."""
+    for name, parameter in module.named_parameters():
+        if isinstance(parameter, UninitializedParameter):
+            allowed = "it has no shape yet: call the module once, on some input, before"
+            raise RequestError("module", name, allowed)
+
+
+def refuse_replaced(module: nn.Module, trained: Mapping[str, nn.Parameter], views: Mapping[str, Tensor]) -> None:
+    """RequestError for a trainable parameter that is not the one that is ``trained``, or of another look than the
+    ``views`` of the gradients: none would reach it.
+    """
+    for name, parameter in module.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        if parameter is not trained.get(name):
+            allowed = "what is trained is settled in the first step; make DataParallel anew"
+            raise RequestError("module", name, allowed)
+        view = views.get(name, parameter)
+        if (parameter.dtype, parameter.device) != (view.dtype, view.device):
+            allowed = f"in the first step it was {view.dtype} on {view.device}; make DataParallel anew"
+            raise RequestError("module", f"{name} of {parameter.dtype} on {parameter.device}", allowed)
+
+
+def refuse_trainable_loss(loss: object, module: nn.Module) -> None:
+    """RequestError for a trainable parameter of the loss: no gradient of it is formed."""
+    own = {id(parameter) for parameter in module.parameters()}
+    for name, parameter in loss.named_parameters() if isinstance(loss, nn.Module) else ():
+        if parameter.requires_grad and id(parameter) not in own:
+            allowed = "a trainable parameter of the module is allowed: one of the loss alone would not be trained"
+            raise RequestError("loss", name, allowed)
 
 
 def refuse_moved(names: Iterable[str]) -> None:

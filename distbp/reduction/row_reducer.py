@@ -37,6 +37,10 @@ class RowReducer:
         self._way = way
         self._parts: dict[int, dict[str, Rows]] = {}
 
+    def begin(self) -> None:
+        """A step begins: what one that failed has noted is of no sum."""
+        self._parts.clear()
+
     def note(self, leaf: int, rows: Mapping[str, Rows]) -> None:
         """Rows of part ``leaf``, added to what the part has given before."""
         part = self._parts.setdefault(leaf, {})

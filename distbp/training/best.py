@@ -23,6 +23,10 @@ class Best:
             self.step, self.value = step, value
         return better
 
+    def begin_anew(self) -> None:
+        """Forget it: its checkpoint is not at hand."""
+        self.step = self.value = None
+
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds of it."""
         if self.rule is None or self.step is None:

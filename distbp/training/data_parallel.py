@@ -15,7 +15,7 @@ from distbp.data.part import Part
 from distbp.engines.autograd import AutogradEngine
 from distbp.engines.base import Begin, Engine, Loss, stateless
 from distbp.engines.manual import ManualEngine
-from distbp.engines.trainable import refuse_complex
+from distbp.engines.trainable import refuse_complex, refuse_lazy, refuse_replaced, refuse_trainable_loss
 from distbp.errors import JobError, RequestError, one_of
 from distbp.reduction.compression.base import Make
 from distbp.reduction.compression.choice import choices
@@ -26,6 +26,7 @@ from distbp.reduction.reducer import Reducer, Slot
 from distbp.reduction.row_reducer import RowReducer
 from distbp.reduction.tally import Tally
 from distbp.rows import Rows
+from distbp.training.arguments import arguments
 from distbp.training.carried_state import CarriedState
 from distbp.training.clock import Clock
 from distbp.training.finite import blame, finite, first_broken, share
@@ -102,25 +103,33 @@ class DataParallel:
         self._reducer: Reducer | None = None
         self._rows = RowReducer({}, self.comm)
         self.guard = WeightGuard(module, self.comm, every=guard_every)
+        refuse_lazy(module)
         refuse_unlike(module, self.comm)
         for tensor in (*module.parameters(), *module.buffers()):
             from_rank_0(tensor.detach(), self.comm)
 
-    def __call__(self, inputs: Tensor | Sequence[Tensor], target: Any) -> Tensor:
-        """The mean loss over all workers' examples; its gradient is left in every ``p.grad``.   () float32."""
+    def __call__(self, inputs: Tensor | Sequence[Tensor], target: Any, *, begins: bool = True) -> Tensor:
+        """The mean loss over all workers' examples; its gradient is left in every ``p.grad``.   () float32.
+
+        A module that carries a state (``begin``) goes on with it where the samples do not begin. With compression,
+        which remembers, a gradient that is no number ends the job.
+        """
         rank, size = self.comm.rank, self.comm.size
-        self._refuse_replaced()
-        arguments = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
-        part = Part(rank, arguments, target, draws=key(self.seed, self.step, rank))
+        if self._reducer is not None:
+            refuse_replaced(self.module, {**self._trainable, **self.engine.tables}, self._reducer.total.views)
+        part = Part(rank, arguments(inputs, target), target, key(self.seed, self.step, rank), begins)
         self.prepare(part)
         assert not self.weights.divided, "where the update is divided, p.grad would be a share"
         totals = self.gradients([part], (True,) * size, step=self.step)
+        if self._make and not totals.finite:
+            raise self.blame([part], (True,) * size, step=self.step)
         self.step += 1
         for gradient in self.flat_gradients:
             gradient.div_(totals.count or 1)
         for name, parameter in self._trainable.items():
             # zero_grad() may have taken it away; one that has been frozen has none, so that no optimizer moves it
-            parameter.grad = self.reducer.total.views[name] if parameter.requires_grad else None
+            # a view of its own: module.to() would take the buffer's away
+            parameter.grad = self.reducer.total.views[name].detach() if parameter.requires_grad else None
         for name, table in self.engine.tables.items():
             table.grad = (
                 self.row_gradients[name].divided(totals.count or 1).sparse(table) if table.requires_grad else None
@@ -158,6 +167,7 @@ class DataParallel:
         if self._reducer is not None:
             return
         refuse_complex(self.module.named_parameters())
+        refuse_trainable_loss(self.engine.loss, self.module)
         self.engine.prepare(example, self.carried.first(example))
         everyones = self.comm.gather_json(self.engine.moving or (), name=START)
         self.engine.moving = list(dict.fromkeys(name for names in everyones for name in names))
@@ -182,15 +192,6 @@ class DataParallel:
         self._looked_at = [share(gradient, self.comm) for gradient in self.flat_gradients]
         self.touched_rows = [TouchedRows(*table, self.groups.of(*table)) for table in tables.items()]
 
-    def _refuse_replaced(self) -> None:
-        """RequestError for a parameter that is not the one of the first step: no gradient would reach it."""
-        if self._reducer is None:
-            return
-        for name, parameter in self.module.named_parameters():
-            if parameter.requires_grad and parameter is not self._trainable.get(name, self.engine.tables.get(name)):
-                allowed = "what is trained is settled in the first step; make DataParallel anew"
-                raise RequestError("module", name, allowed)
-
     def divide_update(self) -> None:
         """From now on the workers of a node share the update: each has the gradients, and updates, of its share alone.
 
@@ -208,6 +209,7 @@ class DataParallel:
         ``parts`` are this worker's, ``present`` says which there are in all. ``row_gradients`` has those of tables.
         """
         self.guard.look(step)
+        self._rows.begin()
         self.carried.turn()
         self.reducer.reserve(present, joined=self._parts.joins, step=step)
         self._tally.reserve(len(present), step=step)

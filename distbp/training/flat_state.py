@@ -45,6 +45,9 @@ def restore(state: Mapping[str, Tensor], optimizer: Optimizer, weights: Weights)
         values = gathered(state, kind, weights) if shared is None else [shared] * len(weights.shares)
         for share, value in zip(weights.shares, values, strict=True):
             optimizer.state[share][kind] = value.to(share.device, copy=True)
+    if isinstance(optimizer, torch.optim.RMSprop) and optimizer.defaults["momentum"]:
+        for share in weights.shares:  # a run that had none before: torch makes it in the first step alone
+            optimizer.state[share].setdefault("momentum_buffer", torch.zeros_like(share))
 
 
 def kinds(optimizer: Optimizer, weights: Weights) -> list[str]:

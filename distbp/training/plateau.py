@@ -55,6 +55,6 @@ class Plateau(Schedule):
         return {"level": self.level, "cooling": self._cooling, **self._waiting.state()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a ``state`` of the same metric."""
-        if self._waiting.restore(state):
-            self.level, self._cooling = float(state["level"]), int(state["cooling"])
+        """Go on from a ``state``: with its level; with what was waited for, if it is of the same metric."""
+        self.level, self._cooling = float(state.get("level", 1.0)), int(state.get("cooling", 0))
+        self._waiting.restore(state)

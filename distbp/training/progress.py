@@ -39,11 +39,15 @@ class Progress:
         """What a checkpoint holds of it, besides the best."""
         return {"evaluated": self.evaluated, "patience": self.patience.state(), "schedule": self.schedule.state()}
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a ``state``. RequestError if it is none."""
+    def restore(self, state: Mapping[str, Any], *, same_split: bool) -> None:
+        """Go on from a ``state``; of another split's figures with what they have led to. RequestError if it is none."""
         try:
-            self.evaluated = int(state.get("evaluated", -1))
-            self.patience.restore(state.get("patience", {}))
-            self.schedule.restore(state.get("schedule", {}))
+            schedule = dict(state.get("schedule", {}))
+            if same_split:
+                self.evaluated = int(state.get("evaluated", -1))
+                self.patience.restore(state.get("patience", {}))
+            else:
+                schedule.pop("of", None)
+            self.schedule.restore(schedule)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise RequestError("resume", "progress", f"what it says of evaluations cannot be read ({error})") from error

@@ -8,7 +8,7 @@ from distbp.record import Record
 from distbp.training.schedules import Schedule
 
 SMOOTH = 0.9  # share of the running mean of the loss that each step keeps
-BURST = 4.0  # times the least loss: there the test ends
+BURST = 4.0  # times the least loss: there the test ends (or, of one that is not above 0, as far above it)
 MARGIN = 10.0  # by which the proposal lies below the rate of the least loss
 
 
@@ -32,7 +32,9 @@ class Curve(Record):
         self._mean = SMOOTH * self._mean + (1 - SMOOTH) * figures["loss"]
         self.rates.append(figures["lr"] / self.units)
         self.losses.append(self._mean / (1 - SMOOTH ** (len(self.losses) + 1)))
-        self.over = self.losses[-1] > BURST * min(self.losses)
+        least = min(self.losses)
+        scale = least if least > 0 else max(-least, abs(self.losses[0]))
+        self.over = self.losses[-1] - least > (BURST - 1) * scale
 
     def skipped(self, _step: int, _cause: str) -> None:
         """The rate was too high for numbers."""

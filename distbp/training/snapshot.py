@@ -52,9 +52,10 @@ def put_back(checkpoint: Checkpoint, run: "Trainer") -> None:
         parallel.reducer.order.restore(checkpoint.reduction)
     if {"workload", "batch_size", "seed"} <= alike:
         parallel.carried.restore(checkpoint.carried, run.loader.cut)
-    if split_in(checkpoint.config) == split_in(plan.config):  # figures of another split say nothing of this one's
+    same_split = split_in(checkpoint.config) == split_in(plan.config)
+    if same_split:  # figures of another split say nothing of this one's
         run.progress.best.restore(checkpoint.best)
-        run.progress.restore(checkpoint.progress)
+    run.progress.restore(checkpoint.progress, same_split=same_split)
     run.scale.restore(checkpoint.scale)
     run.looks.jumps.restore(checkpoint.loss)
     run.skipped = checkpoint.skipped

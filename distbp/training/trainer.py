@@ -223,6 +223,8 @@ class Trainer:
             what = f"its optimizer's state does not fit the module ({' '.join(str(error).split())})"
             raise RequestError("resume", path, what) from error
         own = path.parent.resolve() == self.writer.folder.resolve()
+        if not own and self.progress.best.step != checkpoint.step:
+            self.progress.best.begin_anew()
         if self.parallel.comm.rank == 0:
             discard_after(checkpoint.step if own else -1, self.writer.folder)
         place = Place(checkpoint.epoch, checkpoint.batch)

@@ -13,6 +13,7 @@ from torch import nn
 
 from distbp import config, job
 from distbp.comm import threads
+from distbp.comm.local import LocalCommunicator
 from distbp.errors import RequestError
 from distbp.metrics_file import MetricsFile
 from distbp.training.checkpoint import Checkpoint, load, save
@@ -309,6 +310,35 @@ def test_going_on_from_an_older_checkpoint_leaves_the_newer_line(tmp_path):
     older = folder / "checkpoints" / "step-00000008"
     threads.run(1, train, str(folder), "epochs=1", "steps=9", f"resume={older}", "checkpoint.keep=9")
     assert [path.name for path in saved(folder / "checkpoints")] == ["step-00000008", "step-00000009"]
+
+
+def test_the_best_of_another_run_is_not_this_one_s(tmp_path):
+    """Its checkpoint is not among those of this run, unless it is the one that is gone on from."""
+    how = ("checkpoint.best=max:accuracy", "checkpoint.keep=1", "optimizer.lr=0.001", "epochs=2")
+    at = f"run_dir={tmp_path / 'one'}"
+    request = config.request("shards=3", "batch_size=128", "steps=40", "evaluate.every=1", "log.every=1", *how, at)
+    job.train(request, LocalCommunicator(), SILENT)
+    for path in saved(tmp_path / "one" / "checkpoints"):
+        other = tmp_path / path.name
+        threads.run(1, train, str(other), *how, "steps=41", f"resume={path}")
+        best = json.loads((other / "result.json").read_text())["best"]
+        assert {f"step-{best['step']:08d}"} <= {kept.name for kept in saved(other / "checkpoints")}
+
+
+def test_rmsprop_may_get_a_momentum_later(tmp_path):
+    folder, how = str(tmp_path / "run"), ("optimizer=rmsprop", "epochs=1")
+    threads.run(1, train, folder, *how, "steps=2")
+    threads.run(
+        1,
+        train,
+        folder,
+        *how,
+        "steps=4",
+        "optimizer.momentum=0.9",
+        "resume=latest",
+        "resume_allow=[optimizer.momentum]",
+    )
+    assert lines(tmp_path / "run")[-2]["step"] == 4
 
 
 def test_latest_is_the_newest_good_one(tmp_path):

@@ -82,7 +82,20 @@ def test_an_evaluation_counts_once():
 @pytest.mark.parametrize("state", [{"evaluated": "x"}, {"schedule": 3}, {"patience": {"of": "min:loss"}}])
 def test_a_state_that_is_none_is_refused(state):
     with pytest.raises(RequestError, match="resume=progress: what it says of evaluations cannot be read"):
-        Progress(Best(None), Patience(2, "min:loss"), Plateau()).restore(state)
+        Progress(Best(None), Patience(2, "min:loss"), Plateau()).restore(state, same_split=True)
+
+
+def test_the_level_stays_where_the_figures_are_of_another_split_or_metric():
+    fallen = Progress(Best(None), Patience(9, "min:loss"), Plateau(patience=0))
+    for step in range(4):
+        fallen.take({"loss": 1.0, "accuracy": 0.5}, step=step)
+    assert fallen.schedule.level == pytest.approx(1e-3)
+    for metric, same_split in (("min:loss", False), ("max:accuracy", True)):
+        again = Progress(Best(None), Patience(9, "min:loss"), Plateau(patience=0, metric=metric))
+        again.restore(json.loads(json.dumps(fallen.state())), same_split=same_split)
+        assert again.schedule.level == fallen.schedule.level
+        again.take({"loss": 2.0, "accuracy": 0.1}, step=9)
+        assert again.schedule.level == fallen.schedule.level, "it is the first evaluation of its kind"
 
 
 def train(comm, folder, *overrides, how=HOW):

@@ -49,6 +49,18 @@ def test_it_is_over_when_the_loss_bursts_or_is_no_number():
     assert curve.over
 
 
+BELOW = [[1.0, 0.5, 0.1, -0.1, -0.3, -0.6, -1.0], [-1.0, -2.0, -1.5, -3.0], [0.0, -0.01, 0.0]]
+
+
+@pytest.mark.parametrize("losses", BELOW)
+def test_a_loss_below_0_may_fall_on(losses):
+    assert not walked(losses).over
+
+
+def test_a_loss_below_0_may_burst():
+    assert walked([-1.0, -1.0, 5 * BURST / (1 - SMOOTH)]).over
+
+
 def found(comm, *overrides):
     torch.set_num_threads(1)
     words = ["workload=tiny", "workload.pause=0.0", "shards=2", "batch_size=8", "find_lr.steps=60", *overrides]
