@@ -26,11 +26,11 @@ from distbp.reduction.reducer import Reducer, Slot
 from distbp.reduction.row_reducer import RowReducer
 from distbp.reduction.tally import Tally
 from distbp.rows import Rows
-from distbp.training.arguments import arguments
 from distbp.training.carried_state import CarriedState
 from distbp.training.clock import Clock
 from distbp.training.finite import blame, finite, first_broken, share
 from distbp.training.groups import Groups, grouped
+from distbp.training.inputs import tensors_of
 from distbp.training.joining import TIMEOUT, join_world
 from distbp.training.likeness import START, from_rank_0, refuse_unlike
 from distbp.training.moving_buffers import MovingBuffers
@@ -117,7 +117,7 @@ class DataParallel:
         rank, size = self.comm.rank, self.comm.size
         if self._reducer is not None:
             refuse_replaced(self.module, {**self._trainable, **self.engine.tables}, self._reducer.total.views)
-        part = Part(rank, arguments(inputs, target), target, key(self.seed, self.step, rank), begins)
+        part = Part(rank, tensors_of(inputs, target), target, key(self.seed, self.step, rank), begins)
         self.prepare(part)
         assert not self.weights.divided, "where the update is divided, p.grad would be a share"
         totals = self.gradients([part], (True,) * size, step=self.step)

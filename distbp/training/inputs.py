@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_leaves
 from distbp.errors import RequestError
 
 
-def arguments(inputs: Tensor | Sequence[Tensor], target: Any) -> tuple[Tensor, ...]:
+def tensors_of(inputs: Tensor | Sequence[Tensor], target: Any) -> tuple[Tensor, ...]:
     """The inputs as a tuple. RequestError for those that are no tensors, and for a target that is numpy's."""
     found = (inputs,) if isinstance(inputs, Tensor) else inputs
     if not isinstance(found, list | tuple) or not found or not all(isinstance(item, Tensor) for item in found):
