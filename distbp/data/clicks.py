@@ -4,7 +4,6 @@ The file is read once, to check every row and to write down where each begins. T
 it is found again for the same file, and is mapped into memory like the file itself.
 """
 
-import codecs
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 
 from distbp.data import criteo
 from distbp.data.bad_file import BadFileError, read_whole
+from distbp.data.lines import BYTE_ORDER_MARK
 from distbp.data.sources import expanded
 from distbp.errors import RequestError
 
@@ -84,7 +84,8 @@ def checked(content: BinaryIO) -> Iterator[np.ndarray]:
 
     Raises BadFileError for a row that is none, or where the training or the test part has rows of one label alone.
     """
-    begin = len(codecs.BOM_UTF8) if content.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8 else 0
+    mark = BYTE_ORDER_MARK.encode()
+    begin = len(mark) if content.read(len(mark)) == mark else 0
     content.seek(begin)
     rows = 0
     spans: dict[int, tuple[int, int]] = {}  # the first and the last row of each label

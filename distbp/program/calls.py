@@ -180,10 +180,10 @@ class Calls:
         return self._groups.get(node, [node])[0]
 
     def _go_on(self, changed: Sequence[Node], values: Sequence[Any], node: Node | None = None) -> None:
-        """From now on each of ``changed`` has its value, and ``node``, one more name of the first, has that."""
-        for where in {where_of(one) for one in changed}:
-            there = [i for i, one in enumerate(changed) if where_of(one) == where]
-            self._memory.changed(where, [self._now[changed[i]] for i in there], [values[i] for i in there])
+        """From now on each of ``changed``, which lie in one memory, has its value, and ``node``, one more name of the
+        first, has that.
+        """
+        self._memory.changed(where_of(changed[0]), [self._now[one] for one in changed], values)
         group = self._groups.setdefault(changed[0], [changed[0]])
         if node is not None:
             self._groups[node] = group

@@ -31,8 +31,8 @@ def first_sample(workload: Workload, split: Split, *, device: torch.device, prec
 def metrics_of(workload: Workload, sums: Mapping[str, Tensor], scores: Tensor) -> dict[str, float]:
     """The mean loss and the metrics, from the sums over all blocks and the scores of all samples."""
     totals = {key: total.item() for key, total in sums.items()}
-    count, counted = (totals.pop(key) or 1.0 for key in ("count", "counted"))  # every label may be ignored
-    means = {key: total / (count if key == "loss" else counted) for key, total in totals.items()}
+    of_loss, of_metrics = (totals.pop(key) or 1.0 for key in ("count", "counted"))  # every label may be ignored
+    means = {key: total / (of_loss if key == "loss" else of_metrics) for key, total in totals.items()}
     return {name: float(value) for name, value in workload.summary(means, scores.double().cpu()).items()}
 
 

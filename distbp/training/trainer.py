@@ -77,8 +77,10 @@ class Trainer:
         """RequestError for a rule of a metric that the workload has not: before the training, not after it."""
         device, precision = self.parallel.comm.device, self.parallel.engine.precision
         measured = first_sample(self.workload, self.split, device=device, precision=precision)
-        for rule in self.progress.rules:
-            rule.value(metrics_of(self.workload, measured.sums, measured.scores))
+        if rules := self.progress.rules:
+            metrics = metrics_of(self.workload, measured.sums, measured.scores)
+            for rule in rules:
+                rule.value(metrics)
 
     @property
     def steps(self) -> int:
