@@ -87,10 +87,10 @@ def _scattered(d_y: Tensor, index: Tensor, shape: Sequence[int], dim: int) -> Te
     zeros = d_y.new_zeros(shape)
     if not shape or index.shape[dim] <= 1:  # nothing to add up
         return torch.scatter(zeros, dim, index, d_y)
-    return _added(zeros, index, d_y, dim)
+    return added(zeros, index, d_y, dim)
 
 
-def _added(x: Tensor, index: Tensor, source: Tensor, dim: int) -> Tensor:
+def added(x: Tensor, index: Tensor, source: Tensor, dim: int) -> Tensor:
     """x plus source at index along dim."""
     if not x.is_cuda or not x.dim():
         return torch.scatter_add(x, dim, index, source)
@@ -175,7 +175,7 @@ class ScatterAdd(Map):
 
     @staticmethod
     def forward(x: Tensor, index: Tensor, value: Tensor, dim: int) -> tuple[Tensor, Any]:
-        return _added(x, index, value, dim), (index, dim)
+        return added(x, index, value, dim), (index, dim)
 
     @staticmethod
     def vjp(saved: Any, d_y: Tensor) -> tuple[Any, ...]:

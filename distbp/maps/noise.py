@@ -161,3 +161,20 @@ class NormalOf(Map):
     @staticmethod
     def vjp(_saved: None, _d_y: Tensor) -> tuple[Any, ...]:
         return (None,)
+
+
+@register_map("aten.exponential.default")
+class Exponential(Map):
+    """y = -log(u) / rate, u ~ U(0, 1), of the shape of x: what x.exponential_(rate) leaves in it.
+    dx = 0
+    """
+
+    random = True
+
+    @staticmethod
+    def forward(x: Tensor, generator: Generator, lambd: float = 1.0) -> tuple[Tensor, None]:
+        return torch.empty_like(x).exponential_(lambd, generator=generator), None
+
+    @staticmethod
+    def vjp(_saved: None, _d_y: Tensor) -> tuple[Any, ...]:
+        return (None,)

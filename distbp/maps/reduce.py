@@ -157,3 +157,39 @@ class CumulativeSum(Map):
     @staticmethod
     def vjp(dim: int, d_y: Tensor) -> tuple[Any, ...]:
         return (d_y.flip(dim).cumsum(dim).flip(dim),)
+
+
+@register_map("aten.cumprod.default", when=lambda i, a: same_dtype(i, a) and i[0].shape)
+class CumulativeProduct(Map):
+    """y_i = prod_{j <= i} x_j, j along dim.
+    dx_j = y_{j-1} s_j,  s_j = dy_j + x_{j+1} s_{j+1}: no division, so that a zero is a number like others
+    """
+
+    @staticmethod
+    def forward(x: Tensor, dim: int, dtype: torch.dtype | None = None) -> tuple[Tensor, Any]:  # noqa: ARG004
+        y = torch.cumprod(x, dim)
+        return y, (x, y, dim)
+
+    @staticmethod
+    def vjp(saved: Any, d_y: Tensor) -> tuple[Any, ...]:
+        x, y, dim = saved
+        n = x.shape[dim]
+        if n < 2:
+            return (d_y,)
+        before = torch.cat([torch.ones_like(x.narrow(dim, 0, 1)), y.narrow(dim, 0, n - 1)], dim)
+        factor = torch.cat([x.narrow(dim, 1, n - 1), torch.zeros_like(x.narrow(dim, 0, 1))], dim)
+        return (before.mul_(_recurrence(factor, d_y, dim)),)
+
+
+def _recurrence(a: Tensor, b: Tensor, dim: int) -> Tensor:
+    """s_j = b_j + a_j s_{j+1} along ``dim``, the last a being 0, in log2 n steps (Hillis and Steele 1986): after each,
+    a_j and b_j stand for twice as many terms.
+    """
+    n, step = a.shape[dim], 1
+    while step < n:
+        left, right = (0, n - step), (step, n - step)
+        end = n - step, step
+        b = torch.cat([b.narrow(dim, *left) + a.narrow(dim, *left) * b.narrow(dim, *right), b.narrow(dim, *end)], dim)
+        a = torch.cat([a.narrow(dim, *left) * a.narrow(dim, *right), a.narrow(dim, *end)], dim)
+        step *= 2
+    return b

@@ -85,6 +85,7 @@ FAMILIES = {
     "loss": ("loss", "cross_entropy", "kl_div"),
     "distance": ("dist", "cosine"),
     "softmax": ("softmax", "logsumexp"),
+    "scattered": ("scatter_reduce", "index_reduce"),
     "index": ("index", "gather", "scatter"),
     "pad": ("pad",),
     "activation": ("relu", "elu", "glu", "softplus"),

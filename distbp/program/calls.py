@@ -16,7 +16,7 @@ from torch._ops import OpOverload
 from torch.fx import Node
 
 from distbp.program.blocks import NO_AUTOCAST
-from distbp.program.casts import Casts
+from distbp.program.casts import Casts, short
 from distbp.program.graph import Call, Value
 from distbp.program.in_place import twin_of
 from distbp.program.memory import WRITERS, Memory, told, where_of, wholes
@@ -25,6 +25,12 @@ from distbp.program.node import changed_without_gradient, place, refusal, still
 
 aten = torch.ops.aten
 SCALARS = {"Tensor": "Scalar", "Tensor_mode": "Scalar_mode"}
+CASTS_FIRST = (
+    *(aten.sum, aten.mean, aten.prod, aten.cumsum, aten.cumprod, aten.linalg_vector_norm, aten.linalg_norm),
+    *(aten.softmax, aten.log_softmax, aten.special_softmax, aten.special_log_softmax),
+)
+"""Ops that, told a ``dtype``, cast what they read before anything else: a call of its own here."""
+
 _TENSORS = {"Tensor", "Optional[Tensor]", "List[Tensor]", "List[Optional[Tensor]]", "Optional[List[Tensor]]"}
 
 
@@ -90,6 +96,8 @@ class Calls:
         if op._overloadname in SCALARS and inputs[1:] and isinstance(inputs[1], int | float):
             op = getattr(op.overloadpacket, SCALARS[op._overloadname])
             inputs, names, attributes = self._arguments(node, op)
+        if op.overloadpacket in CASTS_FIRST and attributes["dtype"] not in (None, inputs[0].dtype):
+            inputs = (self._cast(node, inputs[0], attributes["dtype"]),)
         path, kind = place(node)
         several = not isinstance(example, Tensor)
         if several and not _tensors(example):
@@ -137,6 +145,10 @@ class Calls:
     def _expand(self, node: Node, item: Any, example: Tensor) -> Value:
         size = {"size": list(example.shape)}
         return self._made(node, "expand", aten.expand.default, (self.value(item),), size, example)
+
+    def _cast(self, node: Node, x: Value, dtype: torch.dtype) -> Value:
+        like = torch.empty(x.shape, dtype=dtype, device="meta")
+        return self._made(node, f"{x.name}_{short(dtype)}", aten._to_copy.default, (x,), {"dtype": dtype}, like)
 
     def _made(  # noqa: PLR0917 - a call's parts
         self, node: Node, wish: str, op: OpOverload, inputs: tuple[Any, ...], given: dict[str, Any], example: Tensor

@@ -57,7 +57,7 @@ class Casts:
         return known and any(value.dtype.is_floating_point for value in call.values())
 
     def _cast(self, call: Call, value: Value, dtype: torch.dtype) -> Call:
-        made = Value(self._names.new(f"{value.name}_{_short(dtype)}"), value.shape, dtype)
+        made = Value(self._names.new(f"{value.name}_{short(dtype)}"), value.shape, dtype)
         self._made[value, dtype, call.still] = made
         return self._call(call, value, made)
 
@@ -68,7 +68,7 @@ class Casts:
         after = []
         for number, (value, dtype) in enumerate(zip(outputs, dtypes, strict=True)):
             if value is not None and dtype != value.dtype:
-                outputs[number] = given = Value(self._names.new(f"{value.name}_{_short(dtype)}"), value.shape, dtype)
+                outputs[number] = given = Value(self._names.new(f"{value.name}_{short(dtype)}"), value.shape, dtype)
                 after.append(self._call(call, given, value))
         yield replace(call, outputs=tuple(outputs)) if after else call
         yield from after
@@ -118,5 +118,6 @@ class _Listener(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
 
-def _short(dtype: torch.dtype) -> str:
+def short(dtype: torch.dtype) -> str:
+    """A dtype's name within a value's."""
     return {torch.bfloat16: "bf16", torch.float16: "fp16", torch.float32: "fp32"}.get(dtype, str(dtype).split(".")[-1])

@@ -85,7 +85,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         """Run ``func`` on tensors without numbers, and note that."""
         kwargs = kwargs or {}
-        result = func(*args, **kwargs)
+        result = func(*args, **{k: None if k == "generator" else v for k, v in kwargs.items()})  # nothing is drawn here
         several = isinstance(result, tuple | list)
         tensors = list(result) if several else [result]
         if not any(isinstance(t, Tensor) for t in tensors):

@@ -219,7 +219,20 @@ def drawn_in_place(m: Any, h: Tensor) -> Tensor:
     return h * keep + torch.empty_like(h).normal_(1, 0.5) * h.new_empty(6).bernoulli_()
 
 
+def chosen_by_noise(m: Any, h: Tensor) -> Tensor:
+    return h * F.gumbel_softmax(h, 0.7) + F.gumbel_softmax(h, hard=True)
+
+
+def cast_first(m: Any, h: Tensor) -> Tensor:
+    weight = F.softmax(h, -1, dtype=torch.float32) + F.log_softmax(h, -1, dtype=torch.float32)
+    h = h * weight * (h > 0).sum(-1, keepdim=True, dtype=h.dtype)
+    narrow = torch.linalg.vector_norm(h.float(), dim=-1, keepdim=True, dtype=torch.float64)
+    return h / (1 + narrow) + h.sum(dtype=torch.float32) + h.mean(-1, keepdim=True, dtype=torch.float32)
+
+
 BODIES = [
+    chosen_by_noise,
+    cast_first,
     constant,
     named_anew,
     dropped_in_place,

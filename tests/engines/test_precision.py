@@ -71,6 +71,20 @@ def encoder() -> nn.Module:
     return nn.TransformerEncoder(nn.TransformerEncoderLayer(16, 4, 64, **told), 2, enable_nested_tensor=False)
 
 
+class Attention(nn.Module):
+    """Attention whose weights are taken in float32, whatever the rest is in, as in Llama's code."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(16, 48)
+
+    def forward(self, x):
+        q, k, v = self.layer(x).chunk(3, -1)
+        weight = nn.functional.softmax(q @ k.mT / 4, -1, dtype=torch.float32).to(v.dtype)
+        scale = v.square().mean(-1, keepdim=True, dtype=torch.float32).rsqrt()
+        return weight @ (v * scale).to(v.dtype)
+
+
 @dataclass
 class Case:
     """A model, the shape of its inputs, words or pictures, and how many classes it tells."""
@@ -99,6 +113,7 @@ CASES = {
     "lstm": Case(lambda: Words(nn.LSTM(16, 24, 2, batch_first=True), 24), (8, 9), 30),
     "gru": Case(lambda: Words(nn.GRU(16, 24, batch_first=True), 24), (8, 9), 30),
     "transformer": Case(lambda: Words(encoder(), 16), (8, 9), 30),
+    "attention in float32": Case(lambda: Words(Attention(), 16), (8, 9), 30),
     "embedding": Case(Pairs, (32, 2), 12),
 }
 

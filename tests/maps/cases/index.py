@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import torch
 
-from distbp.maps import index, pad, section
+from distbp.maps import index, pad, scattered, section
 from tests.maps.case import Case, Draw, Sizes
 from tests.maps.cases.choice import mask
 
@@ -69,6 +69,19 @@ def _write() -> Iterator[Case]:
         yield Case("aten.index_put.default", index.MaskPut, ("NI", (mask(letters),), "()"))
 
 
+def _reduce() -> Iterator[Case]:
+    for reduce, rule in (
+        ("sum", scattered.ScatterSum),
+        ("mean", scattered.ScatterMean),
+        ("amax", scattered.ScatterExtreme),
+        ("amin", scattered.ScatterExtreme),
+    ):
+        for own in (True, False):
+            told = {"reduce": reduce, "include_self": own}
+            yield Case("aten.scatter_reduce.two", rule, ("NI", below("I", "NT"), "NT"), {"dim": 1, **told})
+            yield Case("aten.scatter_reduce.two", rule, ("TNI", below("T", "CNI"), "CNI"), {"dim": 0, **told})
+
+
 def _sections() -> Iterator[Case]:
     for told in (
         {"start": 1},
@@ -113,4 +126,4 @@ def _pads() -> Iterator[Case]:
             yield Case("aten.pad.default", pad.PadFromWithin, (x,), told, {"T": 4, "I": 5, "O": 3})
 
 
-CASES = [*_read(), *_write(), *_sections(), *_pads()]
+CASES = [*_read(), *_write(), *_reduce(), *_sections(), *_pads()]

@@ -12,4 +12,5 @@ CASES = [
     Case("aten.bernoulli.default", noise.Bernoulli, ("p:NC",)),
     Case("aten.bernoulli.p", noise.BernoulliOf, ("NC",), {"p": 0.3}),
     Case("aten.normal_functional.default", noise.NormalOf, ("NI",), {"mean": 2.0, "std": 0.5}),
+    Case("aten.exponential.default", noise.Exponential, ("NI",), {"lambd": 0.5}),
 ]

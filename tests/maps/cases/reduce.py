@@ -3,8 +3,11 @@
 import math
 from collections.abc import Iterator
 
+import torch
+from torch import Generator, Tensor
+
 from distbp.maps import deviation, extreme, length, rank, reduce, variance
-from tests.maps.case import Case
+from tests.maps.case import Case, Sizes
 
 DIMS: tuple[tuple[list[int] | None, bool], ...] = (
     ([0], False),
@@ -13,6 +16,12 @@ DIMS: tuple[tuple[list[int] | None, bool], ...] = (
     ([1, -1], True),
     ([], False),
 )
+
+
+def with_zeros(sizes: Sizes, generator: Generator) -> Tensor:
+    """Numbers along the first dimension, some of which are 0."""
+    x = torch.randn(sizes["I"], sizes["N"], generator=generator, dtype=torch.float64)
+    return x * (torch.rand(x.shape, generator=generator) > 0.3)
 
 
 def _sums() -> Iterator[Case]:
@@ -27,6 +36,8 @@ def _sums() -> Iterator[Case]:
     for one, keepdim in ((0, False), (-1, True)):
         yield Case("aten.prod.dim_int", reduce.ProductOver, ("NTI",), {"dim": one, "keepdim": keepdim})
         yield Case("aten.cumsum.default", reduce.CumulativeSum, ("NTI",), {"dim": one})
+        yield Case("aten.cumprod.default", reduce.CumulativeProduct, ("NTI",), {"dim": one})
+    yield Case("aten.cumprod.default", reduce.CumulativeProduct, (with_zeros,), {"dim": 0})
 
 
 def _spreads() -> Iterator[Case]:
