@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 from torch import nn
 
@@ -11,10 +12,11 @@ from distbp.check.finding import Finding
 from distbp.check.interpreter import Interpreter
 from distbp.check.poison import PoisonedProgram
 from distbp.check.reference import Reference, drawn, of_calls, of_module
-from distbp.check.widened import narrow, widened
+from distbp.check.widened import in_float64, narrow, widened
 from distbp.data.part import Part
 from distbp.engines.base import Loss
 from distbp.engines.tables import sparse_tables
+from distbp.engines.trainable import refuse_untrainable
 from distbp.precision import FP32, Precision
 from distbp.program.program import Program, build
 from distbp.training.evaluation import evaluating
@@ -34,6 +36,7 @@ class Check:
     def __init__(
         self, module: nn.Module, loss: Loss, part: Part, *, fallback: bool = False, precision: Precision = FP32
     ) -> None:
+        refuse_untrainable(module)
         self.given = copy.deepcopy(module), loss, part
         self.wide = widened(module, loss, part)
         self.fallback = fallback
@@ -46,14 +49,17 @@ class Check:
         module, loss, part = self.wide
         yield "every mapping, alone", list(maps.findings(self.twin, part.leaves(), drawn(part)))
         if not self.program.draws:
-            yield "the program", self._model(self.program, of_module(module, loss))
+            yield "the program", self._model(self.program, of_module(module, loss, within=in_float64))
             yield from self._rounding()
             return
         yield "the program", self._model(self.program, of_calls(module, self.twin))
         with evaluating(module), evaluating(self.given[0]):
             program = self._build(*self.wide)
             if not program.draws:
-                yield "the program, in evaluation mode", self._model(program, of_module(module, loss))
+                yield (
+                    "the program, in evaluation mode",
+                    self._model(program, of_module(module, loss, within=in_float64)),
+                )
                 yield from self._rounding()
 
     def findings(self) -> Iterator[Finding]:
@@ -68,19 +74,20 @@ class Check:
     def _rounding(self) -> Iterator[Section]:
         module, loss, part = self.given
         if narrow(module):
-            exact = of_module(*self.wide[:2]).taped(self.wide[2]).gradients
+            exact = of_module(*self.wide[:2], within=in_float64).taped(self.wide[2]).gradients
             program, reference = self._build(*self.given), of_module(module, loss, self.precision)
             yield "the program, in its own dtype", settled(rounding.findings(module, program, reference, part, exact))
 
     def _build(self, module: nn.Module, loss: Loss, part: Part) -> Program:
         inputs, tables = part.inputs, sparse_tables(module)
-        return build(
-            module,
-            loss,
-            inputs,
-            part.target,
-            fallback=self.fallback,
-            outputs=False,
-            tables=tables,
-            precision=self.precision,
-        )
+        with in_float64() if module is self.wide[0] else nullcontext():
+            return build(
+                module,
+                loss,
+                inputs,
+                part.target,
+                fallback=self.fallback,
+                outputs=False,
+                tables=tables,
+                precision=self.precision,
+            )

@@ -1,7 +1,8 @@
 """Where the right gradients of a model come from: torch's tape."""
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, NamedTuple
 
 import torch
 from torch import Generator, Tensor, nn
@@ -52,12 +53,17 @@ class Reference:
         return Taped(loss_sum.detach(), gradients, {**changes, **self._buffers.restore(before)})
 
 
-def of_module(module: nn.Module, loss: Loss, precision: Precision = FP32) -> Reference:
-    """The module itself under autograd."""
+def of_module(
+    module: nn.Module,
+    loss: Loss,
+    precision: Precision = FP32,
+    within: Callable[[], AbstractContextManager[Any]] = nullcontext,
+) -> Reference:
+    """The module itself under autograd, its forward pass ``within`` a context."""
     whole = SumLoss(module, loss, precision)
 
     def forward(part: Part) -> tuple[Tensor, Mapping[str, Tensor]]:
-        with precision.autocast(part.inputs[0].device):
+        with precision.autocast(part.inputs[0].device), within():
             return whole(part.inputs, part.target)[0], {}
 
     return Reference(module, forward)

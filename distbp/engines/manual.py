@@ -14,6 +14,7 @@ from distbp.engines.tables import rows_by_table, sparse_tables
 from distbp.engines.trainable import refuse_joined, refuse_unmovable
 from distbp.errors import RequestError
 from distbp.precision import FP32, Precision
+from distbp.program.arena import Arena
 from distbp.program.export import MODULES
 from distbp.program.program import Program, build
 
@@ -26,9 +27,10 @@ class ManualEngine(Engine):
     """Runs a Program, lowered once for every shape, dtype and mode that it meets.
 
     A program also belongs to what the module's attributes hold (Settings): where a dropout's p or another plain
-    attribute changes, the next call lowers anew, and the programs of the last few values are kept. What changes at
-    every step belongs in a buffer. Not seen: an attribute that the module got after the engine was made, numbers within
-    lists, dictionaries and other objects (a model's ``config``), globals, and hooks or submodules put in later.
+    attribute changes, or another tensor is put into one, the next call lowers anew, and the programs of the last few
+    values are kept. What changes at every step belongs in a buffer, or in a tensor that is changed in place. Not seen:
+    an attribute that the module got after the engine was made, numbers within lists, dictionaries and other objects (a
+    model's ``config``), globals, and hooks or submodules put in later.
 
     Which parameters are trainable is settled when the first part is seen: one that is frozen later has zeros, one that
     is trainable only later is refused. ``fallback="autograd"`` lets torch differentiate the ops that have no map.
@@ -51,8 +53,10 @@ class ManualEngine(Engine):
         self._fallback = fallback == "autograd"
         self._modules = [*module.modules(), *(loss.modules() if isinstance(loss, nn.Module) else ())]
         self._parameters = [m._parameters for m in self._modules if m._parameters]
+        self._buffers = [m._buffers for m in self._modules if m._buffers]
         self._settings = Settings(self._modules)
         self._programs: dict[Key, Program] = {}
+        self._arena = Arena()
         self._seen: Program | None = None
         self._generators: dict[torch.device, Generator] = {}
         self._metric_sums: Mapping[str, Tensor] = {}
@@ -133,15 +137,19 @@ class ManualEngine(Engine):
                 outputs=outputs,
                 tables=self.tables,
                 precision=self.precision,
+                arena=self._arena,
             )
             self._keep(key, program)
         return program
 
     def _key(self, leaves: Sequence[Any]) -> Key:
-        """What a program depends on: how the part looks, what the attributes hold, which parameters are trainable."""
+        """What a program depends on: how the part looks, what the attributes hold, which parameters are trainable, and
+        which parameters and buffers there are: None may have been put into the place of one, or one into its.
+        """
         with MODULES:
-            trainable = [p is None or p.requires_grad for held in self._parameters for p in held.values()]
-        return self._settings.now(), tuple(trainable), *map(_look, leaves)
+            trainable = [None if p is None else p.requires_grad for held in self._parameters for p in held.values()]
+            absent = [b is None for held in self._buffers for b in held.values()]
+        return self._settings.now(), tuple(trainable), tuple(absent), *map(_look, leaves)
 
     def _keep(self, key: Key, program: Program) -> None:
         """Keep a program, and with it those of the last few settings."""

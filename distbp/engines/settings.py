@@ -4,15 +4,17 @@ from collections.abc import Iterable
 from operator import itemgetter
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
-PLAIN = (bool, int, float, complex, str, type(None))
+PLAIN = (bool, int, float, complex, str, type(None), Tensor)
 OWN = vars(nn.Module()).keys() - {"training"}
 """What every module has, and forward does not read."""
 
 
 class Settings:
-    """Those attributes of ``modules`` that hold a number, a boolean, a string, None, or a tuple of such, at first."""
+    """Those attributes of ``modules`` that hold a number, a boolean, a string, None, a tensor, or a tuple of such, at
+    first. Of a tensor counts which object it is, not what is in it.
+    """
 
     def __init__(self, modules: Iterable[nn.Module]) -> None:
         self._readers = [(vars(module), itemgetter(*_plain(module))) for module in modules]

@@ -38,6 +38,13 @@ def refuse_complex(parameters: Iterable[tuple[str, nn.Parameter]]) -> None:
             raise RequestError("module", f"{name} of {parameter.dtype}", allowed)
 
 
+def refuse_untrainable(module: nn.Module) -> None:
+    """RequestError for a module of which nothing is trained."""
+    if not any(parameter.requires_grad for parameter in module.parameters()):
+        allowed = "none of its parameters requires a gradient: there is nothing to train"
+        raise RequestError("module", type(module).__name__, allowed)
+
+
 def refuse_lazy(module: nn.Module) -> None:
     """RequestError for a parameter that waits for its first input."""
     for name, parameter in module.named_parameters():

@@ -15,17 +15,35 @@ def parameter(shape: tuple[int, ...], dtype: torch.dtype) -> str:
 
 
 def batch(example: object) -> str:
-    """A draw of the example's shape and dtype, whole numbers within its range."""
+    """A draw of the example's shape and dtype."""
     if not isinstance(example, Tensor):
         return literal(example)
     shape, dtype = tuple(example.shape), example.dtype
     if dtype == torch.bool:
         return f"torch.rand({shape}) < 0.5"
     if not dtype.is_floating_point:
-        bound = max(int(example.max()) + 1, 1) if example.numel() else 1
-        return f"torch.randint({bound}, {shape}, dtype={dtype})"
+        return whole(example.cpu())
     never_below_0 = bool(example.numel()) and bool((example >= 0).all())
     return f"torch.{'rand' if never_below_0 else 'randn'}({shape}, dtype={dtype})"
+
+
+def whole(example: Tensor) -> str:
+    """Whole numbers from 0 to the example's largest, that of each column where there are few: each may be of a table of
+    its own. What rises from 0 is written as it is: offsets, of which each has to be in its place.
+    """
+    shape, dtype = tuple(example.shape), example.dtype
+    if not example.numel():
+        return f"torch.zeros({shape}, dtype={dtype})"
+    if example.dim() == 1 and example[0] == 0 and bool((example[1:] > example[:-1]).any()) and _rises(example):
+        return f"torch.tensor({literal(example.tolist())}, dtype={dtype})"
+    if example.dim() == 2 and shape[1] <= SMALL:
+        bounds = literal((example.amax(0) + 1).clamp(min=1).tolist())
+        return f"(torch.rand({shape}, dtype=torch.float64) * torch.tensor({bounds})).to({dtype})"
+    return f"torch.randint({max(int(example.max()) + 1, 1)}, {shape}, dtype={dtype})"
+
+
+def _rises(numbers: Tensor) -> bool:
+    return bool((numbers[1:] >= numbers[:-1]).all())
 
 
 def fixed(tensor: Tensor) -> str:

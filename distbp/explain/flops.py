@@ -15,10 +15,18 @@ ALIKE = {  # packets that torch has no formula for, and those that compute the s
 }
 
 
+def _of_lstm(i: Instruction) -> int:
+    """2 (T N) 4H (I + H): the products of each step's input and state with the gates' matrices."""
+    x, *matrices = (shown(operand) for operand in i.args[:3])
+    return 2 * x.shape[:-1].numel() * sum(matrix.numel() for matrix in matrices)
+
+
 def flops(i: Instruction) -> int:
     """A multiplication and an addition are two."""
     if not isinstance(i.op, OpOverload):
         return 0
+    if i.is_(aten.mkldnn_rnn_layer.default):
+        return _of_lstm(i)
     packet = i.op.overloadpacket
     formula = flop_registry.get(ALIKE.get(packet, packet))
     if formula is None:

@@ -8,10 +8,10 @@ class Map:
     """``y = f(x_1, x_2, ...)`` and ``d_i = J_i^T d_y``, as two static functions that keep nothing between calls.
 
     ``forward(*inputs, **attributes)`` returns ``(output, saved)``: inputs are the op's tensors in order (None for one
-    that is absent, a tuple for a list of them), attributes its other arguments by name, ``saved`` whatever the VJP will
-    read. ``vjp(saved, d_output)`` returns the gradient of each input, None for one that has none. Where an op has
-    several outputs, ``output`` and ``d_output`` are tuples, and the cotangent of an output that the loss does not read
-    is None.
+    that is absent, a tuple for a list of them), attributes by name those of its other arguments that differ from the
+    op's defaults, ``saved`` whatever the VJP will read. ``vjp(saved, d_output)`` returns the gradient of each input,
+    None for one that has none. Where an op has several outputs, ``output`` and ``d_output`` are tuples, and the
+    cotangent of an output that the loss does not read is None.
 
     Both are plain mathematics on torch's tensors. They are run once, on tensors without numbers, to see what they
     compute; the program then does just that, leaves out the gradients that nobody wants, and decides where every result

@@ -3,7 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from distbp.errors import RequestError
+import torch
+from torch._ops import OpOverload
+
+from distbp.errors import RequestError, nearest
 from distbp.maps.base import Map
 
 When = Callable[[Sequence[Any], Mapping[str, Any]], bool]
@@ -26,21 +29,34 @@ def _always(_inputs: Sequence[Any], _attributes: Mapping[str, Any]) -> bool:
     return True
 
 
-def register_map(op: str, *, when: When = _always) -> Callable[[Rule], Rule]:
-    """Declare the decorated Map the rule of ``op``: ``"aten.relu.default"``, or a custom op's ``"library::name"``.
+def register_map(op: str | OpOverload, *, when: When = _always) -> Callable[[Rule], Rule]:
+    """Declare the decorated Map the rule of ``op``: ``torch.ops.aten.relu.default`` or its name,
+    ``"aten.relu.default"``, or a custom op's, ``"library::name"``.
 
     Of several maps for one op, the one declared last whose ``when`` holds is taken, so a user's map replaces ours.
-    Raises RequestError for a class that is no Map or lacks its two functions.
+    Raises RequestError for a class that is no Map or lacks its two functions, and for an op that torch does not have.
     """
+    name = full_name(str(op))
+    if name.startswith(("aten.", "torch.")) and not _is_of_torch(name):
+        raise RequestError("register_map", op, "torch has no such op", nearest=nearest(name, _TABLE))
+    if name.count(".") != 2:
+        raise RequestError("register_map", op, "namespace.name.overload, aten.relu.default say, or library::name")
+    if not callable(when):
+        raise RequestError(f"register_map({name!r}), when", when, "a function of the inputs and attributes of a call")
 
     def declare(rule: Rule) -> Rule:
         if not (issubclass(rule, Map) and "forward" in vars(rule) and "vjp" in vars(rule)):
             allowed = "a subclass of distbp.Map with static functions forward and vjp"
-            raise RequestError(f"register_map({op!r})", rule.__name__, allowed)
-        _TABLE.setdefault(full_name(op), []).append(Entry(rule, when))
+            raise RequestError(f"register_map({name!r})", rule.__name__, allowed)
+        _TABLE.setdefault(name, []).append(Entry(rule, when))
         return rule
 
     return declare
+
+
+def _is_of_torch(name: str) -> bool:
+    namespace, packet, overload = name.split(".") if name.count(".") == 2 else ("", "", "")
+    return namespace == "aten" and hasattr(getattr(torch.ops.aten, packet, None), overload)
 
 
 def find(op: str, inputs: Sequence[Any], attributes: Mapping[str, Any]) -> type[Map] | None:
@@ -68,12 +84,13 @@ def full_name(op: str) -> str:
 
 
 FAMILIES = {
+    "einsum": ("einsum", "tensordot", "multi_dot", "chain_matmul", "kron"),
     "conv": ("conv",),
     "window": ("im2col", "col2im", "unpool"),
     "adaptive_pool": ("adaptive",),
     "pool": ("pool",),
     "resize": ("interpolate", "upsample"),
-    "grid": ("grid",),
+    "grid": ("grid_sample", "grid_generator"),
     "batch_norm": ("batch_norm",),
     "weight_norm": ("weight_norm",),
     "norm": ("norm",),
@@ -107,7 +124,6 @@ FAMILIES = {
     "noise": ("rand", "bernoulli", "normal", "uniform", "multinomial", "exponential"),
     "linear": ("linear",),
     "added": ("addmm", "addmv", "addr", "addbmm"),
-    "einsum": ("einsum", "tensordot", "multi_dot", "chain_matmul", "kron"),
     "product": ("mm", "matmul", "dot", "mv", "outer", "cross"),
 }
 

@@ -98,6 +98,8 @@ class Calls:
             inputs, names, attributes = self._arguments(node, op)
         if op.overloadpacket in CASTS_FIRST and attributes["dtype"] not in (None, inputs[0].dtype):
             inputs = (self._cast(node, inputs[0], attributes["dtype"]),)
+        if not inputs and "dtype" in attributes:
+            attributes["dtype"] = example.dtype  # torch's default is another by the time that the program runs, perhaps
         path, kind = place(node)
         several = not isinstance(example, Tensor)
         if several and not _tensors(example):

@@ -5,12 +5,13 @@ import logging
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, redirect_stderr
+from contextlib import contextmanager, redirect_stderr
 from typing import Any
 from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Distribution
 from torch.export import ExportedProgram
 from torch.fx import config
 from torch.nn.modules import transformer
@@ -31,7 +32,7 @@ def exported(
 ) -> ExportedProgram:
     """``whole`` as torch.export sees it; the caller holds ``MODULES``. RequestError where it cannot be followed."""
     try:
-        with torch.enable_grad(), _quiet(), _without_stacks(), _masks_unread():
+        with torch.enable_grad(), _quiet(), _without_stacks(), _values_unread():
             return torch.export.export(whole, distinct((inputs, target, state)), strict=False)
     except RequestError:
         raise
@@ -80,14 +81,19 @@ def _without_stacks() -> Iterator[None]:
         config.do_not_emit_stack_traces = before
 
 
-def _masks_unread() -> AbstractContextManager[Any]:
-    """torch's transformer looks into a mask, to leave it out where it is the causal one: here it takes it as it is.
+@contextmanager
+def _values_unread() -> Iterator[None]:
+    """torch's transformer looks into a mask, to leave it out where it is the causal one: here it takes it as it is; and
+    distributions look whether their parameters are what they should be.
 
     A version that does not look so has nothing to leave.
     """
-    return patch.object(
-        transformer, "_detect_is_causal_mask", lambda _mask, is_causal=None, _size=None: is_causal is True, create=True
-    )
+    as_given = lambda _mask, is_causal=None, _size=None: is_causal is True  # noqa: E731
+    with (
+        patch.object(transformer, "_detect_is_causal_mask", as_given, create=True),
+        patch.object(Distribution, "_validate_args", new=False),
+    ):
+        yield
 
 
 def _not_exported(module: nn.Module, error: Exception) -> RequestError:

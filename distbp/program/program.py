@@ -12,6 +12,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from distbp.precision import FP32, Precision
+from distbp.program.arena import Arena
 from distbp.program.export import MODULES
 from distbp.program.fuse import fused
 from distbp.program.graph import Graph, Value
@@ -62,10 +63,13 @@ class Delivery(Enum):
 class Program:
     """``emissions`` are the trainable parameters in the order in which their gradients complete.
 
-    The parameters and buffers are read from the module at every run; the program holds the arena and constants.
+    The parameters and buffers are read from the module at every run; the program holds constants, and lies in an
+    ``arena`` that other programs may use between its runs.
     """
 
-    def __init__(self, graph: Graph, *, fallback: bool = False, tables: Iterable[str] = ()) -> None:
+    def __init__(
+        self, graph: Graph, *, fallback: bool = False, tables: Iterable[str] = (), arena: Arena | None = None
+    ) -> None:
         self.graph = graph
         self.plan = schedule(graph, fallback=fallback, tables=tables)
         self.emissions = self.plan.emissions
@@ -77,7 +81,8 @@ class Program:
         self._device = next((c.device for c in graph.constants.values()), torch.device("cpu"))
         self._ways: dict[Any, Passes] = {}
         self._bound: OrderedDict[Any, Any] = OrderedDict()
-        self._arena = torch.empty(0, dtype=torch.uint8)
+        self.arena = Arena() if arena is None else arena
+        self.arena.admit(self)
         self._slots = [*graph.slots.values()]
         self._places = [slot.name for v, slot in graph.slots.items() if slot.trainable and v not in self.plan.tables]
         self._seed = torch.ones((), dtype=graph.loss_sum.dtype)
@@ -168,19 +173,21 @@ class Program:
             if isinstance(tensor, Tensor) and tuple(tensor.shape) == value.shape:
                 likes[value] = like(tensor)
         passes = self.passes(likes, key[0])
-        if self._arena.nbytes < passes.plan.size or self._arena.device != device:
-            self._seed = self._seed.to(device)
-            self._arena = torch.empty(passes.plan.size, dtype=torch.uint8, device=device)
-            self._bound.clear()
+        self._seed = self._seed.to(device)
+        memory = self.arena.room(passes.plan.size, device)
         late = {} if apart is None else _late(self._places, passes.joined, gradients, apart)
         formed = [late[name][1] if name in late else gradients[name] for name in self._places]
         constants = [*passes.trace.constants.values()]
-        forward, backward = passes.make(self._arena, [t.detach() for t in states], formed, constants)
+        forward, backward = passes.make(memory, [t.detach() for t in states], formed, constants)
         *_, moved, rows = passes.trace.returned
         self._bound[key] = forward, backward, [*moved], [name for name, *_ in rows], late
         if len(self._bound) > KEPT:
             self._bound.popitem(last=False)
         return self._bound[key]
+
+    def unbind(self) -> None:
+        """Let go of the memory in the arena: the next run is bound to what there is then."""
+        self._bound.clear()
 
     def contiguous(self, device: torch.device | None = None) -> dict[Value, Like]:
         """How everything that the program is given lies, where it is contiguous."""
@@ -201,17 +208,18 @@ def build(
     outputs: bool = True,
     tables: Iterable[str] = (),
     precision: Precision = FP32,
+    arena: Arena | None = None,
 ) -> Program:
     """The program of ``loss(module(*inputs), target)`` for inputs of these shapes, and a ``state`` of these.
 
     With ``fallback`` an op that has no map is differentiated by torch's tape. Without ``outputs`` the module's output
     is not returned, and need never exist as a whole. The gradients of ``tables`` are returned as rows.
-    ``precision`` says which operands are cast.
+    ``precision`` says which operands are cast. Programs that run in turn may share an ``arena``.
 
     Raises RequestError for a model or an op that no program can hold.
     """
     graph = lower(module, loss, inputs, target, state, precision=precision)
-    return Program(graph if outputs else fused(graph), fallback=fallback, tables=tables)
+    return Program(graph if outputs else fused(graph), fallback=fallback, tables=tables, arena=arena)
 
 
 def _late(

@@ -1,10 +1,12 @@
 """A walk through a graph, down and up, that finds out what its maps execute."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
 
 from distbp.errors import RequestError
 from distbp.maps.base import Map, Turn
@@ -96,8 +98,13 @@ class Walk:
             with self.recorder.recording(Scope(call)):
                 outputs = self._apply(call, rule, laid_out(call.op, inputs))
         outputs = outputs if call.several else (outputs,) if isinstance(outputs, Tensor) else outputs
+        if len(outputs) != len(call.outputs):
+            raise _wrong(call, "forward", f"gives {len(outputs)} outputs, not {len(call.outputs)}")
         for value, tensor in zip(call.outputs, outputs, strict=True):
             if value is not None:
+                if (tuple(tensor.shape), tensor.dtype) != (value.shape, value.dtype):
+                    told, wanted = (f"{tuple(x.shape)} {x.dtype}" for x in (tensor, value))
+                    raise _wrong(call, "forward", f"gives {value} as {told}, not {wanted}")
                 self.now[value] = tensor
                 if self.recorder.is_made(tensor, begin):
                     self.recorder.rename(tensor, value.name)
@@ -106,7 +113,11 @@ class Walk:
         if rule is None:
             return call.op(**dict(zip(call.names, map(_as_list, inputs), strict=True)), **call.attributes)
         drawn = {"generator": GENERATOR} if rule.random else {}
-        output, self.saved[call] = rule.forward(*inputs, **call.told(), **drawn)
+        with _named(call, "forward"):
+            made = rule.forward(*inputs, **call.told(), **drawn)
+        if not isinstance(made, tuple) or len(made) != 2:
+            raise _wrong(call, "forward", "returns no pair of output and saved")
+        output, self.saved[call] = made
         return output
 
     def _opaque(self, call: Call, rule: type[Map] | Map, inputs: tuple[Any, ...]) -> list[Any]:
@@ -140,7 +151,8 @@ class Walk:
                 gradients = self._opaque_vjp(call, rule, read)
             else:
                 looks_up = not self.plan.tables.isdisjoint(call.values())
-                gradients = (rule.vjp_rows if looks_up else rule.vjp)(self.saved.pop(call), d_output)  # type: ignore[union-attr]
+                with _named(call, "VJP"):
+                    gradients = (rule.vjp_rows if looks_up else rule.vjp)(self.saved.pop(call), d_output)  # type: ignore[union-attr]
             self._deliver(call, gradients, begin)
 
     def _turn(self, call: Call, rule: type[Turn], d_output: Any) -> Any:
@@ -168,8 +180,10 @@ class Walk:
 
     def _deliver(self, call: Call, gradients: Sequence[Any], begin: int) -> None:
         """Each gradient, to the value that it belongs to."""
+        if not isinstance(gradients, tuple | list):
+            raise _wrong(call, "VJP", f"returns no tuple of gradients, one for each of {len(call.inputs)} inputs")
         if len(gradients) != len(call.inputs):
-            raise _wrong(call, f"gives {len(gradients)} gradients for {len(call.inputs)} inputs")
+            raise _wrong(call, "VJP", f"gives {len(gradients)} gradients for {len(call.inputs)} inputs")
         for item, gradient in zip(call.inputs, gradients, strict=True):
             several = isinstance(item, tuple) and gradient is not None
             for value, d in zip(item, gradient, strict=True) if several else [(item, gradient)]:
@@ -181,7 +195,7 @@ class Walk:
             self.rows.append((self.graph.slots[value].name, *d))
             return
         if tuple(d.shape) != value.shape:
-            raise _wrong(call, f"gives {value} a gradient of shape {tuple(d.shape)}, not {value.shape}")
+            raise _wrong(call, "VJP", f"gives {value} a gradient of shape {tuple(d.shape)}, not {value.shape}")
         d = d if d.dtype == value.dtype else d.to(value.dtype)  # numbers of two dtypes met, and the wider one won
         if value in self.gradients:
             place = self.gradients[value]
@@ -222,8 +236,20 @@ class Walk:
         return trace if self.turning is None else turned(trace, *self.turning)
 
 
-def _wrong(call: Call, what: str) -> RequestError:
-    return RequestError("engine", "manual", f"the VJP of {call.op} in {call.where} {what}")
+@contextmanager
+def _named(call: Call, step: str) -> Iterator[None]:
+    """What fails within tells in a note of which map it is."""
+    try:
+        yield
+    except (DataDependentOutputException, DynamicOutputShapeException) as error:
+        raise _wrong(call, step, "looks at numbers, which are not there yet: such a map says opaque = True") from error
+    except Exception as error:
+        error.add_note(f"in the {step} of the map of {call.op} in {call.where}")
+        raise
+
+
+def _wrong(call: Call, step: str, what: str) -> RequestError:
+    return RequestError("engine", "manual", f"the {step} of the map of {call.op} in {call.where} {what}")
 
 
 def _as_list(item: Any) -> Any:

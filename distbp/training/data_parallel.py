@@ -15,7 +15,13 @@ from distbp.data.part import Part
 from distbp.engines.autograd import AutogradEngine
 from distbp.engines.base import Begin, Engine, Loss, stateless
 from distbp.engines.manual import ManualEngine
-from distbp.engines.trainable import refuse_complex, refuse_lazy, refuse_replaced, refuse_trainable_loss
+from distbp.engines.trainable import (
+    refuse_complex,
+    refuse_lazy,
+    refuse_replaced,
+    refuse_trainable_loss,
+    refuse_untrainable,
+)
 from distbp.errors import JobError, RequestError, one_of
 from distbp.reduction.compression.base import Make
 from distbp.reduction.compression.choice import choices
@@ -166,6 +172,7 @@ class DataParallel:
         """Lay the parameters out in the order of their emission, once. Only the example's shapes count."""
         if self._reducer is not None:
             return
+        refuse_untrainable(self.module)
         refuse_complex(self.module.named_parameters())
         refuse_trainable_loss(self.engine.loss, self.module)
         self.engine.prepare(example, self.carried.first(example))

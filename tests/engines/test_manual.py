@@ -20,7 +20,7 @@ from distbp.engines.base import Destination
 from distbp.engines.manual import ManualEngine
 from distbp.errors import RequestError
 from distbp.maps.base import Map
-from distbp.maps.registry import register_map
+from distbp.maps.registry import find, register_map
 from tests.engines.models import MODELS, Model, cross_entropy, labels, perceptron
 
 
@@ -96,9 +96,56 @@ def test_the_arena_holds_nothing_from_step_to_step(model: Model) -> None:
     engine = ManualEngine(model.build(), model.loss)
     first = _gradients(engine, model.part())
     for program in engine._programs.values():
-        program._arena.fill_(255)  # NaN in every floating-point type
+        program.arena.memory.fill_(255)  # NaN in every floating-point type
     second = _gradients(engine, model.part())
     assert all(torch.equal(first[name], second[name]) for name in engine.emissions)
+
+
+def test_programs_of_all_shapes_lie_in_one_arena() -> None:
+    model = Model("", lambda: perceptron(nn.Tanh()), cross_entropy, labels)
+    engine = ManualEngine(model.build(), cross_entropy)
+    expected = {n: _gradients(ManualEngine(engine.module, cross_entropy), model.part(n)) for n in (7, 70, 3)}
+    sizes = []
+    for n in (7, 70, 3, 7, 70):
+        found = _gradients(engine, model.part(n))
+        assert all(torch.equal(found[name], gradient) for name, gradient in expected[n].items())
+        sizes.append(engine._arena.memory.nbytes)
+    assert {program.arena for program in engine._programs.values()} == {engine._arena}
+    assert sizes[0] < sizes[1] == sizes[2] == sizes[3] == sizes[4]
+
+
+class Weighed(nn.Module):
+    """Scores times a tensor in an attribute, and times a buffer where there is one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.scale = nn.Linear(6, 4, dtype=torch.float64), torch.linspace(1, 2, 4, dtype=torch.float64)
+        self.register_buffer("mask", None)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.layer(x) * self.scale
+        return y if self.mask is None else y * self.mask
+
+
+def test_what_is_put_into_the_place_of_a_tensor_or_of_none_counts() -> None:
+    module, loss = Weighed(), nn.CrossEntropyLoss()
+    part = Model("", lambda: module, loss, labels).part()
+    four = torch.tensor([4.0, 1, 1, 2], dtype=torch.float64)
+    changes: list[Callable[[], Any]] = [
+        lambda: None,
+        lambda: setattr(module, "scale", four.sqrt()),
+        lambda: module.scale.mul_(2),
+        lambda: setattr(module, "mask", four),
+        lambda: setattr(loss, "weight", four / 2),
+        lambda: setattr(module, "mask", None),
+    ]
+    engine, seen = ManualEngine(module, loss), []
+    for change in changes:
+        change()
+        ours, theirs = _gradients(engine, part), _gradients(AutogradEngine(module, loss), part)
+        assert all(torch.allclose(ours[name], gradient, rtol=1e-12, atol=0) for name, gradient in theirs.items())
+        seen.append(float(ours["layer.weight"].norm()))
+    assert len({*seen}) == len(changes)
 
 
 def test_every_shape_and_mode_has_its_program_and_parameters_are_read_at_the_call() -> None:
@@ -368,6 +415,67 @@ def test_a_map_without_its_functions_is_a_wrong_request() -> None:
         register_map("aten.sinc.default")(type("Half", (Map,), {"forward": None}))
 
 
+@pytest.mark.parametrize(
+    ("op", "when", "said"),
+    [
+        ("sinc", None, "namespace.name.overload"),
+        ("torch.relu", None, "nearest: aten.relu.default"),
+        ("aten.reluu.default", None, "nearest: aten.relu.default"),
+        ("aten.relu.Tensor", None, "torch has no such op"),
+        ("aten.sinc.default", 3, "when=3: a function"),
+    ],
+)
+def test_a_map_for_what_is_no_op_is_a_wrong_request(op: str, when: Any, said: str) -> None:
+    with pytest.raises(RequestError, match=said):
+        register_map(op, **({} if when is None else {"when": when}))
+
+
+def test_an_op_may_be_given_as_torch_has_it() -> None:
+    taken = lambda inputs, _: inputs[0].shape == (1, 2, 3)  # noqa: E731 - no other test's
+
+    @register_map(torch.ops.aten.sinc.default, when=taken)
+    class Sinc(Map):
+        """y = sinc x.
+        dx = ..
+        """
+
+        @staticmethod
+        def forward(x: Tensor) -> tuple[Tensor, Tensor]:
+            return torch.sinc(x), x
+
+        @staticmethod
+        def vjp(_saved: Tensor, d_y: Tensor) -> tuple[Any, ...]:
+            return (d_y,)
+
+    assert find("aten.sinc.default", [torch.ones(1, 2, 3)], {}) is Sinc
+
+
+WRONG_MAPS: dict[str, tuple[Any, Any, str]] = {
+    "another shape": (lambda x: (x.sum(0), None), lambda s, d: (d,), r"forward .* gives \w+ as \(6,\) torch.float64"),
+    "another dtype": (lambda x: (x.float(), None), lambda s, d: (d,), "forward .* torch.float32, not .* torch.float64"),
+    "no pair": (lambda x: x, lambda s, d: (d,), "forward .* returns no pair"),
+    "two outputs": (lambda x: ((x, x), None), lambda s, d: (d,), "forward .* gives 2 outputs, not 1"),
+    "no gradients": (lambda x: (x, None), lambda s, d: None, "VJP .* returns no tuple of gradients"),
+    "a gradient alone": (lambda x: (x, None), lambda s, d: d, "VJP .* returns no tuple of gradients"),
+    "too many gradients": (lambda x: (x, None), lambda s, d: (d, d), "VJP .* gives 2 gradients for 1 inputs"),
+    "a gradient of another shape": (lambda x: (x, None), lambda s, d: (d.sum(0),), r"VJP .* of shape \(6,\)"),
+    "a look at numbers": (lambda x: (x * float(x.sum()), None), lambda s, d: (d,), "forward .* says opaque = True"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_MAPS)
+def test_a_wrong_map_is_told_with_its_op_and_module(wrong: str) -> None:
+    forward, vjp, said = WRONG_MAPS[wrong]
+    name = wrong.replace(" ", "_")
+    op = _custom(f"distbp_test::{name}", lambda x: x.clone())
+    functions = {"forward": staticmethod(forward), "vjp": staticmethod(vjp), "__doc__": "y = x.\ndx = dy"}
+    register_map(f"distbp_test::{name}")(type("Wrong", (Map,), functions))
+    model = _model(op)
+    with pytest.raises(RequestError, match=said) as refused:
+        _gradients(ManualEngine(model.build(), cross_entropy), model.part())
+    assert f"of the map of distbp_test.{name}.default in Function" in str(refused.value)
+
+
 def test_a_map_that_fails_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
     """Its exception is all: torch's log of ops that fail on tensors without numbers stays out, but only there."""
     op = _custom("distbp_test::narrow", lambda x: x.clone())
@@ -387,8 +495,9 @@ def test_a_map_that_fails_says_so_once(caplog: pytest.LogCaptureFixture) -> None
             return (d_y,)
 
     model = _model(op)
-    with pytest.raises(RuntimeError, match="same reduction dim"):
+    with pytest.raises(RuntimeError, match="same reduction dim") as failed:
         _gradients(ManualEngine(model.build(), cross_entropy), model.part())
+    assert failed.value.__notes__ == ["in the forward of the map of distbp_test.narrow.default in Function"]
     assert caplog.messages == []
     with FakeTensorMode(), pytest.raises(RuntimeError, match="same reduction dim"):
         torch.mm(torch.zeros(7, 6), torch.zeros(3, 3))

@@ -156,3 +156,13 @@ def test_a_batch_is_drawn_in_the_range_of_the_example() -> None:
     assert eval(batch(torch.randn(500)), {"torch": torch}).min() < 0
     assert eval(batch(torch.rand(500)), {"torch": torch}).min() >= 0
     assert batch(3) == "3"
+
+
+def test_columns_have_ranges_of_their_own_and_offsets_stay() -> None:
+    made = eval(batch(torch.tensor([[0, 49], [2, 7]]).repeat(300, 1)), {"torch": torch})
+    assert made.dtype == torch.int64
+    assert made.amax(0).tolist() == [2, 49]
+    assert made.amin(0).tolist() == [0, 0]
+    offsets = torch.tensor([0, 3, 3, 7])
+    assert torch.equal(eval(batch(offsets), {"torch": torch}), offsets)
+    assert eval(batch(torch.empty(0, 2, dtype=torch.int64)), {"torch": torch}).shape == (0, 2)

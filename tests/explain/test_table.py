@@ -49,6 +49,21 @@ def test_the_numbers_of_a_perceptron() -> None:
     assert {row.bucket for row in rows_of(explained)} == {"0", ""}
 
 
+class Gated(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(3, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        output: torch.Tensor = self.lstm(x)[0]
+        return output
+
+
+def test_the_products_of_an_lstm_count() -> None:
+    explained = Explanation.of(Gated(), nn.MSELoss(), Part(0, (torch.randn(6, 2, 3),), torch.randn(6, 2, 4), 0))
+    assert sum(row.flops for row in rows_of(explained)) == 2 * (6 * 2) * 4 * 4 * (3 + 4)
+
+
 def test_frozen_and_unread_parameters() -> None:
     found = {row.module: row for row in rows_of(Explanation.of(*spare())) if row.parameters}
     assert (found["frozen"].parameters, found["frozen"].bucket) == (30, "")

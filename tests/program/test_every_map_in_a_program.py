@@ -87,7 +87,7 @@ def test_a_program_of_one_op_gives_torchs_gradients_from_a_poisoned_arena(
         warnings.simplefilter("error")  # torch warns of an out= that it has to resize
         for _ in range(2):
             program.run([example, target], places, Generator().manual_seed(5), complete=lambda _: None)
-            program._arena.fill_(255)
+            program.arena.memory.fill_(255)
     if not program.draws:
         for place, gradient in zip(places.values(), expected, strict=True):
             assert distance(place, gradient) < 1e-9
