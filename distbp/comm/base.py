@@ -122,6 +122,15 @@ class Communicator(ABC):
         return Window.private(zeros(size, self.device), self)
 
     @final
+    def give_back(self) -> None:
+        """The memory of windows at which no rank looks any more goes back to the system. Collective."""
+        if not self._closed:
+            self._give_back()
+
+    def _give_back(self) -> None:  # noqa: B027 - most transports hold nothing
+        """As ``give_back``, before the group is left."""
+
+    @final
     def close(self) -> None:
         """Leave the group in order. Every rank closes, once or more often; nothing is sent afterwards."""
         if not self._closed:

@@ -10,7 +10,7 @@ import os
 import struct
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import IntEnum
 from pathlib import Path
 from time import monotonic
@@ -84,12 +84,16 @@ class Board:
 
     @classmethod
     def create(cls, ranks: int) -> Path:
-        """An empty board for ``ranks`` rows, as a file that the ranks open and then unlink."""
+        """An empty board for ``ranks`` rows, as a file that the ranks open and then unlink.
+
+        In the temporary folder where /dev/shm has no room: a write to a page that the system then does not have would
+        end the process.
+        """
         shared = Path("/dev/shm")
-        descriptor, path = tempfile.mkstemp(prefix="distbp-board-", dir=shared if os.access(shared, os.W_OK) else None)
-        os.ftruncate(descriptor, size_of(ranks))
-        os.close(descriptor)
-        return Path(path)
+        if os.access(shared, os.W_OK):
+            with suppress(OSError):
+                return _file(size_of(ranks), shared)
+        return _file(size_of(ranks), None)
 
     @classmethod
     def open(cls, path: Path, rank: int, ranks: Iterable[int]) -> "Board":
@@ -189,6 +193,19 @@ class Board:
     def accused(self) -> bool:
         """Whether this rank is asked to show where it is."""
         return self._header[ACCUSED] == self.rank + 1
+
+
+def _file(size: int, folder: Path | None) -> Path:
+    """A new file of ``size`` zeros that has all its room. OSError where there is none."""
+    descriptor, path = tempfile.mkstemp(prefix="distbp-board-", dir=folder)
+    try:
+        os.write(descriptor, bytes(size))
+    except OSError:
+        Path(path).unlink()
+        raise
+    finally:
+        os.close(descriptor)
+    return Path(path)
 
 
 def size_of(ranks: int) -> int:

@@ -12,10 +12,13 @@ from distbp.comm.watch import Say, Watch
 from distbp.errors import JobError, ToldError
 
 
-def guard(comm: Communicator, channel: Channel, *, timeout: float, say: Say) -> Watch:
-    """The started watch of this worker. Collective; from the main thread."""
+def guard(comm: Communicator, channel: Channel, *, timeout: float, say: Say, guest: bool = False) -> Watch:
+    """The started watch of this worker, in a script of the user's own as a ``guest``.
+
+    Collective; from the main thread.
+    """
     comm.board = open_board(comm.rank, channel)
-    watch = Watch(comm.board, say=say, timeout=timeout, parent=os.getppid())
+    watch = Watch(comm.board, say=say, timeout=timeout, parent=os.getppid(), guest=guest)
     watch.start()
     return watch
 

@@ -50,6 +50,10 @@ class Sharing(Communicator):
             self._remarked = True
         return bool(reasons)
 
+    def _give_back(self) -> None:
+        if self.node and not self.node.alone:
+            self.node.give_back()
+
     def _close(self) -> None:
         """Leave the peers on other nodes, and then the node."""
         if self._across:

@@ -22,6 +22,7 @@ from distbp.comm.world import Rendezvous, World
 __all__ = ["Store", "TorchCommunicator", "agent_store", "file_store", "host_store", "reach_store", "within"]
 
 REACH = timedelta(seconds=60)  # for the first connection to a store
+LONGEST = 1e6  # s: torch takes no time-out without end
 OPS = {"sum": dist.ReduceOp.SUM, "max": dist.ReduceOp.MAX, "min": dist.ReduceOp.MIN}
 
 # torch 2.13 renamed two collectives and deprecates the old names, which are all that earlier versions have.
@@ -60,7 +61,7 @@ class TorchCommunicator(Sharing):
     @classmethod
     def join(cls, world: World, store: Store, *, device: torch.device, timeout: float) -> "TorchCommunicator":
         """The group of all ranks of ``world``, who meet at ``store``. Collective."""
-        comm = cls(_group(store, world, device, timedelta(seconds=timeout)), device, store)
+        comm = cls(_group(store, world, device, timedelta(seconds=min(timeout, LONGEST))), device, store)
         if device.type == "cpu":
             comm.node = MemoryNode(world, comm.gather_json, name=Name(0, "start"))
         return comm

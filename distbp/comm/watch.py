@@ -21,7 +21,9 @@ from contextlib import suppress
 from typing import NoReturn
 
 from distbp.comm.board import Board, State
+from distbp.comm.forks import let_children_go
 from distbp.comm.kin import alive, die_with_parent, stderr_of
+from distbp.comm.remains import clear
 from distbp.comm.stop import SIGNALS, TOGETHER, Stop
 from distbp.errors import DistbpError, JobError, StoppedError
 
@@ -35,11 +37,16 @@ Say = Callable[[DistbpError], None]
 class Watch:
     """Watches over this worker from ``start`` to ``stop``; ``say(error)`` is called at most once a node.
 
-    ``parent`` is the launcher's process; without one the worker is alone, and only told to stop.
+    ``parent`` is the launcher's process; without one the worker is alone, and only told to stop. In a script of the
+    user's own it is a ``guest``: there a signal that has a handler already keeps it. Everywhere one that is given
+    another handler later is that handler's.
     """
 
-    def __init__(self, board: Board, *, say: Say, timeout: float = math.inf, parent: int | None = None) -> None:
+    def __init__(
+        self, board: Board, *, say: Say, timeout: float = math.inf, parent: int | None = None, guest: bool = False
+    ) -> None:
         self.board = board
+        self._guest = guest
         self.timeout = timeout
         self.say = say
         self._parent = parent
@@ -60,8 +67,10 @@ class Watch:
         """
         os.set_blocking(self._signals, False)
         for number in (*SIGNALS, signal.SIGINT) if self._parent else SIGNALS:
-            self._before[number] = signal.signal(number, lambda _number, _frame: None)
+            if not self._guest or signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+                self._before[number] = signal.signal(number, _taken)
         self._wakeup_before = signal.set_wakeup_fd(self._signals, warn_on_full_buffer=False)
+        let_children_go(self)
         if self._parent:
             die_with_parent()
         self._thread.start()
@@ -72,12 +81,22 @@ class Watch:
         self._stopped.set()
         self._thread.join()
         signal.set_wakeup_fd(self._wakeup_before)
-        for number, handler in {} if self.board.asked else self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
+        if not self.board.asked:
+            self._give_back()
         if self._its_stderr >= 0:
             os.close(self._its_stderr)
         os.close(self._wake)
         os.close(self._signals)
+
+    def let_go(self) -> None:
+        """In a child that this process has forked: signals are the child's own, and tell this watch nothing."""
+        signal.set_wakeup_fd(-1)
+        self._give_back()
+
+    def _give_back(self) -> None:
+        for number, handler in self._before.items():
+            if signal.getsignal(number) is _taken:
+                signal.signal(number, handler)  # type: ignore[arg-type]
 
     def leave_saved(self, stop: StoppedError | None) -> NoReturn:
         """The job was told to stop, and is saved: exit at once, after saying so if it is for this rank to say."""
@@ -86,7 +105,7 @@ class Watch:
         self.board.end(State.FINISHED)
         leave(StoppedError.exit_code)
 
-    def end(self, error: JobError, *, detail: str = "") -> None:
+    def end(self, error: DistbpError, *, detail: str = "") -> None:
         """This worker has failed: say so for the node, and exit. A peer's loss that caused it is the better news."""
         if self.board.read(self.board.rank).waiting:
             self._await(self._unlike, self._lost)
@@ -119,7 +138,7 @@ class Watch:
 
     def _signalled(self, number: int) -> None:
         """A launcher that ends its workers has a reason, which is the better news; else this is a plain stop."""
-        if number not in self._before:
+        if number not in self._before or signal.getsignal(number) is not _taken:
             return
         if error := self._orphaned():
             self._exit(error)
@@ -220,6 +239,10 @@ class Watch:
         leave(error.exit_code)
 
 
+def _taken(_number: int, _frame: object) -> None:
+    """The handler of a signal that a watch has taken: it reads of it in its pipe."""
+
+
 def say_on_stderr(error: DistbpError) -> None:
     """One line: what a worker that ends the job has to say."""
     os.write(STDERR, f"{error.line}\n".encode())
@@ -227,6 +250,7 @@ def say_on_stderr(error: DistbpError) -> None:
 
 def leave(exit_code: int) -> NoReturn:
     """End this process now. No exit handler runs: MPI's would wait for peers that never come."""
+    clear()
     with suppress(OSError, ValueError):  # nobody may be there to read
         sys.stdout.flush()
     os._exit(exit_code)

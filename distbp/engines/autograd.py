@@ -1,7 +1,7 @@
 """The autograd engine: the module runs on torch's tape, whatever it is made of."""
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -41,16 +41,12 @@ class AutogradEngine(Engine):
         self._metric_sums: Mapping[str, Tensor] = {}
 
     def _settle(self) -> None:
-        """Which parameters have gradients."""
+        """Which parameters have gradients; they complete in the reverse order of registration."""
         named = [*self.module.named_parameters()]
         self.tables = sparse_tables(self.module)
         self._parameters = {n: p for n, p in reversed(named) if p.requires_grad and n not in self.tables}
         self._frozen = {name: p for name, p in named if not p.requires_grad}
-
-    @property
-    def emissions(self) -> Sequence[str]:
-        """The trainable parameters, but tables, in the reverse order of registration."""
-        return tuple(self._parameters)
+        self.emissions = tuple(self._parameters)
 
     def prepare(self, example: Part, state: State = ()) -> None:
         """Find out which buffers a training pass changes; the tape itself is made anew for every part."""
@@ -101,7 +97,7 @@ class AutogradEngine(Engine):
             seed = None if self.scale == 1 else torch.full_like(loss_sum, self.scale)
             gradients = torch.autograd.grad(loss_sum, [*trainable.values()], seed, allow_unused=True)
             formed = dict(zip(trainable, gradients, strict=True))
-        for name in self._parameters:
+        for name in self.emissions:
             _put(formed.get(name), destination.gradients[name], add=destination.add)
             destination.complete(name)
         found = ((name, formed.get(name)) for name in self.tables)

@@ -72,6 +72,10 @@ class Engine(ABC):
     """The buffers that a training pass changes (running statistics), once ``prepare`` has found out; until then None,
     and any may. Whoever knows better may set it."""
 
+    emissions: tuple[str, ...] = ()
+    """The names of the trainable parameters, but tables, in the order in which their gradients complete: known once
+    ``prepare`` has seen an example. Whoever sets it has them complete in that order."""
+
     def __init__(
         self, module: nn.Module, loss: Loss, *, metrics: Metrics | None = None, precision: Precision = FP32
     ) -> None:
@@ -83,14 +87,6 @@ class Engine(ABC):
 
     scale: float = 1.0
     """What the backward pass begins with: every gradient is that many times its own."""
-
-    @property
-    @abstractmethod
-    def emissions(self) -> Sequence[str]:
-        """The names of the trainable parameters, but tables, in the order in which their gradients complete.
-
-        Known once ``prepare`` has seen an example.
-        """
 
     @property
     def source(self) -> str:

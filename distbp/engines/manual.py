@@ -63,11 +63,6 @@ class ManualEngine(Engine):
         self._apart: dict[str, Tensor] = {}  # gradients that join others once they are whole
 
     @property
-    def emissions(self) -> Sequence[str]:
-        """The order in which the gradients complete: that of the first program, which later ones keep."""
-        return self._first.emissions
-
-    @property
     def source(self) -> str:
         """The Python source of the first program: its forward and its backward pass."""
         return self._first.source
@@ -89,7 +84,7 @@ class ManualEngine(Engine):
             return leave_zeros(self.emissions, destination, self._metric_sums, state)
         leaves = [*part.leaves(), *state]
         program = self._program(part, leaves, state)
-        ordered = program.emissions == self.emissions
+        ordered = tuple(program.emissions) == self.emissions
         complete = destination.complete if ordered else _later
         with torch.no_grad():
             ran = program.run(
@@ -153,7 +148,8 @@ class ManualEngine(Engine):
 
     def _keep(self, key: Key, program: Program) -> None:
         """Keep a program, and with it those of the last few settings."""
-        self._seen = self._seen or program
+        if self._seen is None:
+            self._seen, self.emissions = program, tuple(program.emissions)  # an order that later programs keep
         refuse_joined(name for name in program.emissions if name not in self.emissions)
         refuse_unmovable(program.moving, self.module)
         settings = dict.fromkeys(kept[0] for kept in self._programs)

@@ -38,6 +38,13 @@ def refuse_complex(parameters: Iterable[tuple[str, nn.Parameter]]) -> None:
             raise RequestError("module", f"{name} of {parameter.dtype}", allowed)
 
 
+def refuse_unfit(module: nn.Module, loss: object) -> None:
+    """RequestError for what cannot be trained: nothing, complex numbers, and parameters of the loss."""
+    refuse_untrainable(module)
+    refuse_complex(module.named_parameters())
+    refuse_trainable_loss(loss, module)
+
+
 def refuse_untrainable(module: nn.Module) -> None:
     """RequestError for a module of which nothing is trained."""
     if not any(parameter.requires_grad for parameter in module.parameters()):

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch._ops import OpOverload
 from torch.fx import Node
 
+from distbp.precision import NARROW
 from distbp.program.blocks import NO_AUTOCAST
 from distbp.program.casts import Casts, short
 from distbp.program.graph import Call, Value
@@ -222,7 +223,8 @@ class Calls:
         told = {"training": True, "momentum": momentum, "eps": eps}
         inputs, names = [self.value(item) for item in (x, weight, bias)], ["input", "weight", "bias"]
         output = Value(self._names.new(name), tuple(y.shape), y.dtype)
-        statistics = [self._new(f"{name}_{what}", y.new_empty(y.shape[1:2])) for what in ("mean", "invstd")]
+        like = y.new_empty(y.shape[1:2], dtype=torch.float32 if y.dtype in NARROW else y.dtype)
+        statistics = [self._new(f"{name}_{what}", like) for what in ("mean", "invstd")]
         if mean is None:
             op = aten._native_batch_norm_legit.no_stats
             outputs = (output, *statistics)

@@ -15,13 +15,7 @@ from distbp.data.part import Part
 from distbp.engines.autograd import AutogradEngine
 from distbp.engines.base import Begin, Engine, Loss, stateless
 from distbp.engines.manual import ManualEngine
-from distbp.engines.trainable import (
-    refuse_complex,
-    refuse_lazy,
-    refuse_replaced,
-    refuse_trainable_loss,
-    refuse_untrainable,
-)
+from distbp.engines.trainable import refuse_lazy, refuse_replaced, refuse_unfit
 from distbp.errors import JobError, RequestError, one_of
 from distbp.reduction.compression.base import Make
 from distbp.reduction.compression.choice import choices
@@ -172,12 +166,11 @@ class DataParallel:
         """Lay the parameters out in the order of their emission, once. Only the example's shapes count."""
         if self._reducer is not None:
             return
-        refuse_untrainable(self.module)
-        refuse_complex(self.module.named_parameters())
-        refuse_trainable_loss(self.engine.loss, self.module)
+        refuse_unfit(self.module, self.engine.loss)
         self.engine.prepare(example, self.carried.first(example))
-        everyones = self.comm.gather_json(self.engine.moving or (), name=START)
-        self.engine.moving = list(dict.fromkeys(name for names in everyones for name in names))
+        told = self.comm.gather_json([self.engine.moving or (), self.engine.emissions], name=START)
+        self.engine.moving = list(dict.fromkeys(name for names, _ in told for name in names))
+        self.engine.emissions = tuple(told[0][1])  # which first batches of different shapes may order differently
         trainable, tables = self.module.named_parameters(), self.engine.tables
         self._trainable = {name: p for name, p in trainable if p.requires_grad and name not in tables}
         self._buffers = MovingBuffers(self.module, self.engine.moving)

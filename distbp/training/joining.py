@@ -2,16 +2,18 @@
 
 import atexit
 import functools
+import gc
 import sys
 import traceback
 from types import TracebackType
 
-from distbp.comm.base import Communicator
+from distbp.comm.base import Communicator, Name
 from distbp.comm.channel import channel
 from distbp.comm.connect import join
 from distbp.comm.guard import failure, guard
 from distbp.comm.watch import Watch, say_on_stderr
 from distbp.comm.world import World
+from distbp.errors import RequestError
 
 TIMEOUT = 60.0  # s for one collective
 
@@ -26,10 +28,23 @@ class Membership:
         self.watch: Watch | None = None
 
     def join(self, device: str, timeout: float) -> Communicator:
-        """A communicator of its own for tensors on ``device``. Collective."""
+        """A communicator of its own for tensors on ``device``. Collective.
+
+        RequestError for a ``timeout`` that is none.
+        """
+        if not timeout > 0:
+            raise RequestError("timeout", timeout, "a number of seconds above 0 is allowed, math.inf, too")
+        if self.watch:
+            self.watch.board.enter(Name(0, "start"), "join")  # a worker that joins alone would wait, and nobody look
         comm = join(self.world, self.channel, kind="auto", device=device, timeout=timeout)
+        if self.watch:
+            self.watch.board.leave()
+        if self.comms:
+            gc.collect()  # what was only part of a cycle looks at no window
+        for other in self.comms:
+            other.give_back()
         if self.world.launcher != "none" and self.watch is None:
-            self.watch = guard(comm, self.channel, timeout=timeout, say=say_on_stderr)
+            self.watch = guard(comm, self.channel, timeout=timeout, say=say_on_stderr, guest=True)
             sys.excepthook = self._fail
         if self.watch:
             comm.board = self.watch.board
@@ -48,6 +63,8 @@ class Membership:
     def _fail(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         """An exception that ends this script ends the others, too: they would wait for ever."""
         assert self.watch
+        if isinstance(error, RequestError):  # what is wrong with the request is the same on every worker
+            self.watch.end(error)
         self.watch.end(failure(error, self.watch.board), detail="".join(traceback.format_exception(kind, error, trace)))
 
 

@@ -1,5 +1,10 @@
 """The ledger's verdict over tables of programs: who did not do what the others did, and in which step."""
 
+import errno
+import os
+import tempfile
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -102,3 +107,23 @@ def test_a_root_that_runs_ahead_is_no_fault(ahead):
 def test_an_entry_holds_the_longest_name():
     written = text("reduce_scatter(max)", torch.complex128, 2**62, "p" * 24, 2**31 - 1)
     assert len(written) <= TEXT.stop
+
+
+def test_a_board_lies_where_there_is_room(monkeypatch):
+    """Where /dev/shm is full, in the temporary folder: a store into a page that is none would be a bus error."""
+    really = os.write
+
+    def full(descriptor, data):
+        if Path(f"/proc/self/fd/{descriptor}").readlink().is_relative_to("/dev/shm"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return really(descriptor, data)
+
+    before = set(Path("/dev/shm").glob("distbp-board-*"))
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", full)
+        path = Board.create(2)
+    assert path.parent == Path(tempfile.gettempdir())
+    assert set(Path("/dev/shm").glob("distbp-board-*")) == before
+    assert path.stat().st_blocks * 512 >= path.stat().st_size > 0
+    Board.open(path, 0, [0, 1]).at(3, "data")
+    path.unlink()

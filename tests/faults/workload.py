@@ -17,8 +17,17 @@ from tests.faults import disagreement
 Fault = Literal[
     "none", "raise", "exit", "kill", "nap", "sleep", "stop", "skip_sum", "skip_collective", "other_order",
     "other_shape", "other_dtype", "late", "freeze", "flip", "not_a_number", "other_data",
+    "slow_disk",
 ]  # fmt: skip
+
+
+def slow_disk(_module):
+    """From now on the disk of this process takes a second for what it is to hold."""
+    os.fsync = lambda _descriptor: time.sleep(1)
+
+
 FAULTS = {
+    "slow_disk": slow_disk,
     "none": lambda module: None,
     "raise": lambda module: (_ for _ in ()).throw(ValueError("boom")),
     "exit": lambda module: sys.exit(0),

@@ -416,3 +416,44 @@ def test_targets_that_are_left_out_or_weighed_count_as_for_one_worker(pool, engi
     for told, gradient in pool.run("mpi", 3, by_classes, engine, name):
         assert told == pytest.approx(expected.item(), rel=1e-6)
         assert gradient == pytest.approx(module[2].bias.grad.tolist(), rel=1e-10, abs=1e-14)
+
+
+class Turned(nn.Module):
+    """Two layers whose gradients complete in an order that follows from the number of examples."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(5, 3), nn.Linear(5, 3)
+
+    def forward(self, x):
+        return self.a(x).tanh() + self.b(x) if len(x) > 6 else self.b(x) + self.a(x).tanh()
+
+
+def of_unequal_parts(comm, engine):
+    with DRAWING:
+        torch.manual_seed(0)
+        module = Turned().double()
+    step = distbp.DataParallel(module, mean_loss, engine=engine, comm=comm)
+    inputs, target = examples()
+    mine = slice(0, 9) if comm.rank == 0 else slice(9, N)
+    step(inputs[mine], target[mine])
+    return [p.grad.tolist() for p in module.parameters()], list(step.engine.emissions)
+
+
+@pytest.mark.parametrize("engine", ["manual", "autograd"])
+def test_workers_whose_first_batches_make_other_programs_sum_what_belongs_together(pool, engine):
+    (expected, _), *_ = pool.run("local", 1, of_one_batch, engine)
+    (first, order), (second, other) = pool.run("mpi", 2, of_unequal_parts, engine)
+    assert first == second
+    assert order == other
+    for found, right in zip(first, expected, strict=True):
+        assert torch.allclose(torch.tensor(found), torch.tensor(right), rtol=1e-6)
+
+
+def of_one_batch(comm, engine):
+    with DRAWING:
+        torch.manual_seed(0)
+        module = Turned().double()
+    step = distbp.DataParallel(module, mean_loss, engine=engine, comm=comm)
+    step(*examples())
+    return [p.grad.tolist() for p in module.parameters()], list(step.engine.emissions)
