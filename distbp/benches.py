@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -30,7 +29,7 @@ def bench_engines(request: Request, comm: Communicator, _console: Console) -> di
     from distbp.bench.setting import Setting
 
     gpu = comm.device.type == "cuda"
-    refuse_unwritable(request, precisions=("fp32", "bf16"))
+    refuse_precision(request, precisions=("fp32", "bf16"))
     everything = torch.get_num_threads()
     threads = [*dict.fromkeys([1, everything][gpu:])] if request.threads == "auto" else [request.threads]
     models = MODELS if request.bench.models == "all" else request.bench.models
@@ -77,7 +76,7 @@ def beside_gloo(
     request: Request, comm: Communicator, measure: Callable[[TorchCommunicator], list[dict[str, Any]]]
 ) -> dict[str, Any]:
     """The rows that ``measure`` makes, given gloo, which joins the same workers once more. Collective."""
-    agreed(comm, lambda: refuse_gpu_and_unwritable(request) if comm.rank == 0 else None)
+    agreed(comm, lambda: refuse_gpu_and_precision(request) if comm.rank == 0 else None)
     world = World.detect()
     with closing(join(world, channel(world), kind="torch", device="cpu", timeout=request.comm.timeout)) as gloo:
         gloo.board = comm.board
@@ -106,20 +105,14 @@ def environment(threads: int, device: torch.device) -> dict[str, Any]:
     }
 
 
-def refuse_gpu_and_unwritable(request: Request) -> None:
-    """RequestError, before minutes of measurement, for a GPU and for an ``output`` that could not be written."""
+def refuse_gpu_and_precision(request: Request) -> None:
+    """RequestError, before minutes of measurement, for a GPU and for a precision."""
     if request.device == "cuda":
         raise RequestError("device", request.device, "cpu is allowed: this bench compares on a CPU")
-    refuse_unwritable(request, precisions=("fp32",))
+    refuse_precision(request, precisions=("fp32",))
 
 
-def refuse_unwritable(request: Request, *, precisions: Sequence[str]) -> None:
-    """RequestError for an ``output`` that could not be written, and for a precision in which nothing is measured."""
+def refuse_precision(request: Request, *, precisions: Sequence[str]) -> None:
+    """RequestError for a precision in which nothing is measured."""
     if request.precision not in precisions:
         raise RequestError("precision", request.precision, f"{' or '.join(precisions)} is allowed with this bench")
-    if request.output:
-        try:
-            Path(request.output).open("a").close()
-        except OSError as error:
-            allowed = f"a file that can be written is needed ({error.strerror})"
-            raise RequestError("output", request.output, allowed) from error

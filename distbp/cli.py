@@ -25,9 +25,10 @@ from distbp.config import Loader, plain, search_path
 from distbp.data.sources import Listed, fetch, listing
 from distbp.errors import DistbpError, RequestError, StoppedError, nearest
 from distbp.garbage import search_seldom
-from distbp.output import write
+from distbp.output import refuse_unwritable, write
 from distbp.refusal import MISSING
 from distbp.schema import Request, from_config
+from distbp.words import resolved
 
 INTERRUPTED = 128 + 2  # SIGINT, as a shell says it
 READER_LEFT = 128 + 13  # SIGPIPE
@@ -60,13 +61,16 @@ class Task:
     """What Hydra calls with the configuration of each job."""
 
     def __init__(self, verb: str, world: World) -> None:
-        self.verb, self.world = verb, world
+        self.verb, self.world, self.jobs = verb, world, 0
 
     def __call__(self, config: DictConfig) -> float | None:
         """Run the job; its main figure, the first metric, is what a sweeper sees."""
+        self.jobs += 1
         try:
             request = job(config)
             refuse_number(self.verb, request.workers or self.world.size)
+            if request.output:
+                refuse_unwritable(request.output)
             if self.verb.startswith("bench ") and request.device == "auto":
                 request = request.model_copy(update={"device": "cpu"})  # where all that they compare runs
             result = launcher.run(self.verb, request, self.world)
@@ -84,6 +88,10 @@ def job(config: DictConfig) -> Request:
             key, _, value = line.partition("=")
             raise RequestError(key, value, "it goes with -m")
         return request
+    for line in hydra.overrides.hydra:
+        key, _, value = line.partition("=")
+        if key == "hydra.sweep.dir" and request.run_dir:
+            raise RequestError(key, value, f"run_dir={request.run_dir} says already where the folders of the jobs are")
     gc.collect()  # what the job before has left in circles, its data perhaps
     print(f"job {hydra.job.num}:", *hydra.overrides.task, flush=True)
     return request.model_copy(update={"run_dir": str(Path(hydra.sweep.dir) / hydra.sweep.subdir)})
@@ -141,6 +149,8 @@ def act(arguments: Arguments, world: World) -> None:
     """Show what an option asks for, or do the verb."""
     loader = Loader(search_path(arguments.config_dir))
     name, overrides, hydra = arguments.config_name, arguments.overrides, Hydra("distbp", loader)
+    if arguments.verb == "evaluate" and not (arguments.version or arguments.help or arguments.hydra_help):
+        overrides = [*of_checkpoint(hydra, loader, name, overrides), *overrides]
     if arguments.version:
         print("distbp", version("distbp"))
     elif arguments.help:
@@ -155,8 +165,6 @@ def act(arguments: Arguments, world: World) -> None:
         config = hydra.compose_config(name, overrides, RunMode.RUN)
         data(arguments.operands, from_config(plain(config), overrides))
     else:
-        if arguments.verb == "evaluate":
-            overrides = [*of_checkpoint(loader, overrides), *overrides]
         verb = benchmark(arguments.operands) if arguments.verb == "bench" else arguments.verb
         run(hydra, arguments, overrides, Task(verb, world))
 
@@ -173,23 +181,30 @@ def run(hydra: Hydra, arguments: Arguments, overrides: list[str], task: Task) ->
         raise RequestError(
             "run_dir", error.filename, f"a folder that can be written is needed ({error.strerror})"
         ) from error
+    if not task.jobs:
+        raise RequestError("-m", " ".join(arguments.overrides), "a choice of no values makes no job")
 
 
-def of_checkpoint(loader: Loader, overrides: list[str]) -> list[str]:
+def of_checkpoint(hydra: Hydra, loader: Loader, name: str, overrides: list[str]) -> list[str]:
     """The overrides of the run whose checkpoint ``resume`` names, where ``overrides`` do not say otherwise."""
-    from distbp.training.shelf import overrides_of
+    from distbp.training.shelf import configuration_of
 
-    given = {parsed.key: parsed.values for parsed in map(loader.word, overrides)}
-    resume, run_dir = given.get("resume", (None,)), given.get("run_dir", (None,))
-    if len(resume) > 1 or not isinstance(resume[0], str):
+    words = {word.key: word for word in map(loader.word, overrides)}
+    where = [words[key] for key in ("resume", "run_dir") if key in words]
+    if "resume" not in words or any(word.sweeps for word in where):
         allowed = "evaluate needs one checkpoint: resume=PATH, or resume=latest and run_dir=PATH"
-        raise RequestError("resume", MISSING if resume == (None,) else resume, allowed)
-    recorded = overrides_of(resume[0], run_dir[0] and str(run_dir[0]))
+        raise RequestError("resume", words["resume"].typed if "resume" in words else MISSING, allowed)
+    lines = [word.line for word in where]
+    asked = from_config(plain(hydra.compose_config(name, lines, RunMode.RUN)), lines)
+    if asked.resume is None:
+        raise RequestError("resume", None, "evaluate needs the checkpoint: the path of a run or of a checkpoint")
+    run = configuration_of(asked.resume, asked.run_dir)
+    recorded = [str(line) for line in run.get("overrides", ())]
     keys = [loader.word(line).key for line in recorded]
     return [
-        line
+        resolved(line, key, run)
         for key, line in zip(keys, recorded, strict=True)
-        if not {key, re.split("[./]", key)[0]} & {*given, *PLACEMENT}
+        if not {key, re.split("[./]", key)[0]} & {*words, *PLACEMENT}
     ]
 
 

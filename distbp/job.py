@@ -31,7 +31,7 @@ from distbp.precision import Precision
 from distbp.recipe import optimizer_of, plan_of
 from distbp.record import Record, RunRecord, Silence, write_json
 from distbp.reduction.compression.choice import choices
-from distbp.result import conditions, outcome, peak_memory, sample_of, show
+from distbp.result import conditions, outcome, peak_memory, sample_of, show, told_otherwise
 from distbp.resumption import compatible, find_checkpoint, refuse_changed_data, told
 from distbp.run_directory import RESULT, RunDirectory
 from distbp.schema import Request
@@ -99,7 +99,7 @@ def train_in(directory: RunDirectory | None, request: Request, comm: Communicato
     if not isinstance(record, RunRecord):
         return {}
     result = {**alike, **outcome(trainer, record), "peak_memory_bytes": memory, "sample": sample_of(workload)}
-    if record.steps or not (run_dir / RESULT).exists():  # else all was done already, and told
+    if record.steps or told_otherwise(run_dir / RESULT, result):
         write_json(run_dir / RESULT, result)
     show(result, console)
     return result
@@ -148,7 +148,14 @@ def evaluate(request: Request, comm: Communicator, _console: Console) -> dict[st
 
 def build_workload(request: Request, comm: Communicator) -> Workload:
     """The workload with its data, its module where the communicator's tensors live."""
-    workload: Workload = build(request.workload, path=request.data.path, cache=request.data.cache, seed=request.seed)
+    given = {"path": request.data.path, "cache": request.data.cache, "seed": request.seed}
+    try:
+        workload: Workload = build(request.workload, **given)
+    except RuntimeError as error:
+        if "allocate memory" not in str(error):
+            raise
+        what = "it takes more memory than there is"
+        raise RequestError("workload", request.workload["name"], what) from error
     if not len(workload.training):
         raise RequestError("workload", request.workload["name"], "data to train on are needed: there is no sample")
     for held in (workload.module, workload.loss):

@@ -17,7 +17,7 @@ from distbp.bench.names import MODELS
 from distbp.bench.race import Contest, race
 from distbp.bench.rounds import Times
 from distbp.bench.standing import make_row, summarise, table
-from distbp.benches import environment, refuse_gpu_and_unwritable
+from distbp.benches import environment, refuse_gpu_and_precision
 from distbp.comm.base import Communicator
 from distbp.comm.channel import channel
 from distbp.comm.connect import join
@@ -34,7 +34,7 @@ Found = dict[str, Times]
 
 def conduct(request: Request) -> dict[str, Any]:
     """The whole race, from a plain shell: one after the other, so that nobody computes beside those who are timed."""
-    refuse_gpu_and_unwritable(request)
+    refuse_gpu_and_precision(request)
     contest = contest_of(request, request.workers or 1)
     found: list[Found] = []
     for kind, what in (
@@ -50,7 +50,7 @@ def conduct(request: Request) -> dict[str, Any]:
 
 def bench_race(request: Request, comm: Communicator, _console: Console) -> dict[str, Any]:
     """The race among workers that somebody has started; on one machine one process of many threads runs before it."""
-    agreed(comm, lambda: refuse_gpu_and_unwritable(request) if comm.rank == 0 else None)
+    agreed(comm, lambda: refuse_gpu_and_precision(request) if comm.rank == 0 else None)
     world = World.detect()
     found = [threads_meanwhile(contest_of(request, comm.size), world)] if world.one_node else []
     inside = race_inside(request, comm, _console)

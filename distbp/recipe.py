@@ -60,5 +60,10 @@ def plan_of(request: Request) -> Plan:
 
 def growth(request: Request) -> float:
     """The factor by which ``lr_scaling`` lets ``optimizer.lr`` grow with the batch (Goyal et al. 2017: linearly)."""
+    if request.lr_scaling == "none":
+        return 1.0
+    if request.lr_batch_size is None:
+        allowed = f"lr_scaling={request.lr_scaling} needs the batch size that optimizer.lr is meant for"
+        raise RequestError("lr_batch_size", None, allowed)
     ratio = request.batch_size / request.lr_batch_size
-    return {"none": 1.0, "linear": ratio, "sqrt": math.sqrt(ratio)}[request.lr_scaling]
+    return ratio if request.lr_scaling == "linear" else math.sqrt(ratio)

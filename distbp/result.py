@@ -1,11 +1,13 @@
 """What a run came to: the conditions that its bits depend on, ``result.json``, and the table at the end."""
 
+import json
 import platform
 import resource
 import statistics
 import sys
 from collections.abc import Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -72,6 +74,15 @@ def outcome(trainer: Trainer, record: RunRecord) -> dict[str, Any]:
         "weights_sha256": digest(trainer.workload.module.state_dict()),
         "run_dir": str(trainer.run_dir),
     }
+
+
+def told_otherwise(path: Path, result: Mapping[str, Any]) -> bool:
+    """Whether a run that had nothing left to do has a result that is not the one at ``path``."""
+    try:
+        before = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return True
+    return any(before.get(key) != result[key] for key in ("steps", "weights_sha256", "split", "metrics"))
 
 
 @torch.no_grad()

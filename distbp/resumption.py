@@ -7,12 +7,13 @@ from typing import Any
 from distbp.errors import RequestError
 from distbp.schema import Request, known_keys, leaves
 from distbp.training.checkpoint import Checkpoint
-from distbp.training.shelf import Found, newest_good
+from distbp.training.shelf import Found, newest_good, saved, step_of
 from distbp.training.trained_on import refuse_other_data
 
 FREE = (
     "workers", "comm", "device", "threads", "run_dir", "log", "checkpoint", "epochs", "steps", "engine", "evaluate",
     "resume", "resume_allow", "overrides", "output", "data.cache", "bench", "guards", "stop_early",
+    "find_lr",
 )  # fmt: skip
 """Keys that may change between a run and its continuation."""
 
@@ -34,6 +35,9 @@ def told(request: Request, found: Found | None) -> Iterator[str]:
         return
     yield from (f"resume: passed over, {error}" for error in found.refused)
     yield f"resume: step {found.checkpoint.step}, from {found.path}"
+    later = [step_of(path) for path in saved(found.path.parent) if step_of(path) > found.checkpoint.step]
+    if later and found.path.parent.resolve() == (Path(request.run_dir or "") / "checkpoints").resolve():
+        yield f"resume: the first checkpoint that is saved replaces those of steps {', '.join(map(str, later))}"
     free = [key for key in free_of(request) if key not in OF_BITS]
     changed = changes(found.checkpoint.config, request.model_dump(mode="json"), allowed=free)
     if listing := ", ".join(changed):
@@ -85,8 +89,11 @@ def allowance(key: str, changed: Iterable[str], known: Collection[str]) -> str:
 
 
 def free_of(request: Request) -> list[str]:
-    """The keys that may change: not those of the evaluations, where the learning rate follows them."""
-    return [key for key in FREE if key != "evaluate" or request.schedule["name"] != "plateau"]
+    """The keys that may change: not those of the evaluations, where the learning rate follows them; the batch size that
+    the rate is meant for, where the rate does not follow it.
+    """
+    free = [key for key in FREE if key != "evaluate" or request.schedule["name"] != "plateau"]
+    return [*free, "lr_batch_size"] if request.lr_scaling == "none" else free
 
 
 def refuse_past(request: Request, checkpoint: Checkpoint) -> None:

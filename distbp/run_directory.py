@@ -23,7 +23,7 @@ SPARE_BYTES = 2**20  # for everything but the checkpoints
 class RunDirectory:
     """The folder that a request gives, or a new one, which this job has for itself until it closes it.
 
-    RequestError if another job has it, if it holds a run that is not resumed, or if nothing can be written there. A
+    RequestError if another job has it, if it holds another run than is resumed, or if nothing can be written there. A
     request that is refused, within, before the run has a step to tell of, takes back what it made.
     """
 
@@ -52,8 +52,16 @@ class RunDirectory:
         holds_run = (self.path / CONFIG).exists() or saved(self.path / CHECKPOINTS)
         if holds_run and not request.resume:
             raise RequestError("run_dir", self.path, "a folder that holds no run is allowed; or add resume=latest")
+        if saved(self.path / CHECKPOINTS) and not self._is_own(request.resume or ""):
+            allowed = "it holds checkpoints of a run: a folder without is allowed; resume=latest goes on with that run"
+            raise RequestError("run_dir", self.path, allowed)
         self._fresh = not holds_run
         tidy(self.path / CHECKPOINTS)
+
+    def _is_own(self, resume: str) -> bool:
+        """Whether ``resume`` is a checkpoint of the run in this folder."""
+        path, run = Path(resume).expanduser().resolve(), self.path.resolve()
+        return resume == "latest" or path == run or run / CHECKPOINTS in (path, path.parent)
 
     def write(self, config: str, *, needed_bytes: int) -> None:
         """Write the configuration there. RequestError if that fails, or checkpoints will not fit."""

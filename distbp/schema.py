@@ -49,10 +49,10 @@ class Request(Section):
     steps: Count | None
     seed: Seed
     lr_scaling: Literal["none", "linear", "sqrt"]
-    lr_batch_size: Count
+    lr_batch_size: Count | None
     precision: Literal["fp32", "bf16", "fp16"]
     device: Literal["auto", "cpu", "cuda"]
-    threads: Literal["auto"] | Count
+    threads: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)]
     workers: Count | None
     data: Data
     run_dir: PathText | None

@@ -13,6 +13,7 @@ from distbp.refusal import shown
 from distbp.schema import leaves
 
 WIDTH = 116
+PATTERNS = "groups.rates."  # what lies there are patterns, no keys
 EXAMPLES = """\
 distbp train workers=2
 distbp train workers=4 shards=4 seed=1 optimizer=sgd optimizer.lr=0.1
@@ -58,6 +59,8 @@ def keys(loader: Loader, name: str, composed: Mapping[str, Any]) -> Iterator[tup
     found: dict[str, dict[str, list[str]]] = {}  # by key and meaning, the choices that have it
     for file, prefix, choice in files(loader, name, composed):
         for key, meaning in meanings(file, prefix):
+            if key.startswith(PATTERNS):
+                continue
             found.setdefault(key, {}).setdefault(meaning, []).append(choice)
     for key, by_meaning in found.items():
         meaning, choices = next(iter(by_meaning.items()))

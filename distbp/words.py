@@ -1,5 +1,6 @@
 """The words of a request, ``key=value`` each, and what is refused of them before any configuration is composed."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -104,11 +105,37 @@ def explained(words: Sequence[Word], known: Sequence[str], groups: Iterable[str]
             continue
         if word.key not in known:
             return unknown(word.key, word.typed, [*known, *groups])
+        if any(isinstance(value, Mapping) for value in word.values) and not word.sign:
+            allowed = f"only entries that are there may be named; +{word.key}={{...}} adds others after them"
+            return RequestError(word.key, word.typed, allowed)
         if word.sign == "+":
             return RequestError(
                 f"+{word.key}", word.typed, f"the key exists; {word.key}={word.typed} without + is allowed"
             )
     return RequestError("overrides", " ".join(word.line for word in words), " ".join(message.split()))
+
+
+def resolved(line: str, key: str, run: Mapping[str, Any]) -> str:
+    """A word of a ``run``: what it interpolates, as ``seed=${hydra:job.num}`` does, is what it was then."""
+    if "${" not in line:
+        return line
+    value: Any = run
+    for name in key.split("."):
+        if not isinstance(value, Mapping) or name not in value:
+            return line
+        value = value[name]
+    return f"{key}={_said(value)}"
+
+
+def _said(value: Any) -> str:
+    """A value of JSON in Hydra's grammar, in which a backslash is one but before a quote."""
+    if isinstance(value, str):
+        return "'" + re.sub(r"(\\*)('|$)", lambda m: 2 * m[1] + "\\'" * bool(m[2]), value) + "'"
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{_said(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(map(_said, value)) + "]"
+    return "null" if value is None else str(value).lower()
 
 
 def _keys(value: Any) -> Iterator[str]:

@@ -41,13 +41,18 @@ class Groups:
         return Group(self.decay == "all" or parameter.dim() > 1, rate)
 
     def refuse_idle(self, names: Iterable[str]) -> None:
-        """RequestError for a pattern that fits none of the parameters."""
-        names = list(names)
+        """RequestError for a pattern that is the first to fit none of the parameters."""
+        left = names = list(names)
         for pattern in self.rates:
-            if not any(fnmatchcase(name, pattern) for name in names):
-                raise RequestError(
-                    "groups.rates", pattern, f"a pattern that fits the name of a parameter is allowed, as {names[0]}"
-                )
+            fits = [name for name in names if fnmatchcase(name, pattern)]
+            if not fits:
+                allowed = f"a pattern that fits the name of a parameter is allowed, as {names[0]}"
+                raise RequestError("groups.rates", pattern, allowed)
+            if not {*fits} & {*left}:
+                earlier = next(other for other in self.rates if fnmatchcase(fits[0], other))
+                allowed = f"of the patterns that fit a parameter the first counts, and {earlier} stands before it"
+                raise RequestError("groups.rates", pattern, allowed)
+            left = [name for name in left if name not in fits]
 
 
 def grouped(members: Iterable[tuple[Hashable, Tensor]]) -> list[dict[str, Any]]:

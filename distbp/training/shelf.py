@@ -7,8 +7,9 @@ removed it. A checkpoint is hidden before it is removed, so that none is ever ha
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from distbp.errors import RequestError
 from distbp.training.checkpoint import MANIFEST, Checkpoint, load, manifest_of
@@ -115,15 +116,13 @@ def candidates_of(resume: str, run_dir: Path | None) -> list[Path]:
     return within[::-1]
 
 
-def overrides_of(resume: str, run_dir: str | None = None) -> list[str]:
-    """The overrides that the checkpoint's run was asked for with, so that it need not be described again."""
+def configuration_of(resume: str, run_dir: str | None = None) -> Mapping[str, Any]:
+    """What the checkpoint's run was asked for, so that it need not be described again; nothing where there is none."""
     candidates = candidates_of(resume, Path(run_dir) if run_dir else None)
     for path in candidates:
         try:
-            overrides = manifest_of(path)["config"].get("overrides", [])
+            return dict(manifest_of(path)["config"])
         except RequestError:
             if path == candidates[-1]:
                 raise
-        else:
-            return [str(override) for override in overrides]
-    return []
+    return {}

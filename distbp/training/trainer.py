@@ -27,13 +27,13 @@ from distbp.training.patience import Patience
 from distbp.training.plan import Plan
 from distbp.training.progress import Progress
 from distbp.training.schedules import Schedule
-from distbp.training.shelf import discard_after
 from distbp.training.snapshot import put_back, taken
 from distbp.training.totals import Totals
 from distbp.training.touched_rows import touching
 from distbp.training.writer import Writer
 from distbp.workloads.base import Workload
 
+LOOK = 0.05  # s for which a worker waits for its disk before it tells the others
 MOST_SKIPPED = 10  # steps one after the other whose gradients are not numbers: more will not be better
 
 
@@ -110,7 +110,7 @@ class Trainer:
         self.save()
         if self._evaluated != self.position:
             self.evaluate()
-        self.writer.wait()
+        self.written()
 
     def step(self, batch: Batch) -> None:
         """One batch: this worker's gradients, everybody's sum, one update."""
@@ -167,8 +167,7 @@ class Trainer:
     def stop(self) -> NoReturn:
         """Save, and leave the rest to a run that goes on from there. No worker leaves before that is done."""
         self.save()
-        self.writer.wait()
-        self.parallel.comm.barrier(name=Name(self.position, "checkpoint"))
+        self.written()
         where = f"after step {self.position}; saved in {self.run_dir}"
         raise StoppedError(f"{where}; the same command with run_dir={self.run_dir} resume=latest goes on")
 
@@ -206,12 +205,21 @@ class Trainer:
         self.parallel.guard.compare(self.position)
         self.clock.at(self.position, "checkpoint")
         if self._saved != self.position:
+            self.written()
             self._saved = self.position
             begin = time.perf_counter()
             checkpoint = taken(self)
             if self.parallel.comm.rank == 0:
                 self.writer.write(checkpoint, before=self.record.commit, since=begin)
         self.clock.at(self.position, "data")
+
+    def written(self) -> None:
+        """Return when the last checkpoint is written. Collective: a disk may take longer than a collective may, so the
+        others ask again and again.
+        """
+        name = Name(self.position, "checkpoint")
+        while not all(self.parallel.comm.gather_json(self.writer.wait(LOOK), name=name)):
+            pass
 
     def resume(self, checkpoint: Checkpoint, path: Path) -> None:
         """Go on from the checkpoint of ``path``, on whatever number of workers. RequestError if it does not fit.
@@ -225,10 +233,9 @@ class Trainer:
             what = f"its optimizer's state does not fit the module ({' '.join(str(error).split())})"
             raise RequestError("resume", path, what) from error
         own = path.parent.resolve() == self.writer.folder.resolve()
-        if not own and self.progress.best.step != checkpoint.step:
+        if not own and self.progress.best.kept != checkpoint.step:
             self.progress.best.begin_anew()
-        if self.parallel.comm.rank == 0:
-            discard_after(checkpoint.step if own else -1, self.writer.folder)
+        self.writer.leave_line(after=checkpoint.step)
         place = Place(checkpoint.epoch, checkpoint.batch)
         then = checkpoint.config.get("batch_size", self.loader.batch_size)
         self.loader.go_on(place, batch_size=then, steps=checkpoint.step)

@@ -55,6 +55,19 @@ def test_nothing_starts_if_one_job_is_wrong(distbp: Distbp, launched: Launched) 
     assert not launched.jobs
 
 
+@pytest.mark.parametrize("word", ["seed=range(3,3)", "seed=glob(*)"])
+def test_a_sweep_of_no_jobs_is_refused(distbp: Distbp, launched: Launched, word: str) -> None:
+    answer = distbp("-m", "steps=1", word)
+    assert (answer.code, launched.jobs) == (2, [])
+    assert answer.err.startswith(f"distbp: error: -m=steps=1 {word}: ")
+
+
+def test_the_folder_of_a_sweep_is_given_once(distbp: Distbp, launched: Launched) -> None:
+    answer = distbp("-m", "seed=0,1", "hydra.sweep.dir=there", "run_dir=here")
+    assert (answer.code, launched.jobs) == (2, [])
+    assert answer.err.startswith("distbp: error: hydra.sweep.dir=there: run_dir=here ")
+
+
 def test_a_job_may_use_its_number(distbp: Distbp, launched: Launched) -> None:
     assert distbp("-m", "seed=5,6", "output=table-${hydra:job.num}").code == 0
     assert [request.output for _, request in launched.jobs] == ["table-0", "table-1"]

@@ -127,6 +127,14 @@ def test_a_file_that_cannot_be_written_is_named(distbp: Distbp) -> None:
     assert answer.err.startswith("distbp: error: output=no/such/folder: ")
 
 
+@pytest.mark.parametrize("verb", ["find_lr", "check", "explain", "bench engines"])
+def test_a_file_that_cannot_be_written_is_named_before_the_work(distbp: Distbp, launched: Launched, verb: str) -> None:
+    for output in ("no/such/file", "."):
+        answer = distbp(*verb.split(), f"output={output}")
+        assert (answer.code, launched.jobs) == (2, [])
+        assert answer.err.startswith(f"distbp: error: output={output}: ")
+
+
 RECORDED = [
     "optimizer=sgd",
     "batch_size=8",
@@ -144,7 +152,7 @@ def test_evaluate_asks_for_what_the_run_asked_for(
     distbp: Distbp, launched: Launched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
-    monkeypatch.setattr(shelf, "overrides_of", lambda *where: asked.append(where) or RECORDED)
+    monkeypatch.setattr(shelf, "configuration_of", lambda *where: asked.append(where) or {"overrides": RECORDED})
     assert distbp("evaluate", "resume=latest", "run_dir=there", "seed=9").code == 0
     assert asked == [("latest", "there")]
     ((verb, request),) = launched.jobs
@@ -153,8 +161,38 @@ def test_evaluate_asks_for_what_the_run_asked_for(
     assert (request.workers, request.shards, request.comm.timeout) == (None, "auto", 60.0)
 
 
+@pytest.mark.parametrize("typed", ["2026_12_01", "'2026_12_01'", "${oc.env:THERE}"])
+def test_evaluate_looks_where_it_is_told_to(
+    distbp: Distbp, launched: Launched, monkeypatch: pytest.MonkeyPatch, typed: str
+) -> None:
+    monkeypatch.setenv("THERE", "2026_12_01")
+    asked = []
+    monkeypatch.setattr(shelf, "configuration_of", lambda *where: asked.append(where) or {})
+    assert distbp("evaluate", "resume=latest", f"run_dir={typed}").code == 0
+    assert distbp("evaluate", f"resume={typed}").code == 0
+    assert asked == [("latest", "2026_12_01"), ("2026_12_01", None)]
+
+
+def test_evaluate_takes_what_was_interpolated_then(
+    distbp: Distbp, launched: Launched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["seed=${hydra:job.num}", "data.path=${oc.env:DATA}", "optimizer.lr=${oc.env:RATE}"]
+    told = {"overrides": words, "seed": 3, "data": {"path": "it's a \\ here"}, "optimizer": {"lr": 1e-05}}
+    monkeypatch.setattr(shelf, "configuration_of", lambda *_: told)
+    assert distbp("evaluate", "resume=there").code == 0
+    ((_, request),) = launched.jobs
+    assert (request.seed, request.data.path, request.optimizer["lr"]) == (3, "it's a \\ here", 1e-05)
+
+
+def test_evaluate_shows_the_configuration_of_the_run(distbp: Distbp, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shelf, "configuration_of", lambda *_: {"overrides": ["batch_size=77"]})
+    answer = distbp("evaluate", "resume=there", "--cfg", "job")
+    assert answer.code == 0
+    assert "batch_size: 77" in answer.out
+
+
 def test_a_checkpoint_cannot_say_what_is_called(distbp: Distbp, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shelf, "overrides_of", lambda *_: ["optimizer._target_=os.system"])
+    monkeypatch.setattr(shelf, "configuration_of", lambda *_: {"overrides": ["optimizer._target_=os.system"]})
     answer = distbp("evaluate", "resume=there")
     assert answer.code == 2
     assert answer.err.startswith("distbp: error: optimizer._target_=os.system: ")

@@ -85,7 +85,7 @@ WRONG = [
     ("seed=99999999999999999999", "seed=99999999999999999999", "a whole number from 0", ""),
     ("shards=0", "shards=0", f"auto or {COUNT} is allowed", ""),
     ("shards=aut", "shards=aut", f"auto or {COUNT} is allowed", "auto"),
-    ("threads=0", "threads=0", f"auto or {COUNT} is allowed", ""),
+    ("threads=0", "threads=0", "auto or a whole number from 1 to 1024 is allowed", ""),
     ("workers=0", "workers=0", f"{COUNT} or null is allowed", ""),
     ("workers=two", "workers=two", f"{COUNT} or null is allowed", ""),
     ("comm.timeout=0", "comm.timeout=0", "a finite number greater than 0", ""),

@@ -12,6 +12,7 @@ import yaml
 from distbp import config
 from distbp.config import Loader, build, conf_dir, request, search_path
 from distbp.errors import RequestError
+from distbp.recipe import growth
 from distbp.schema import Request
 from distbp.usage import files, key_lines, meanings
 from tests.cli.conftest import Distbp, Launched
@@ -176,3 +177,22 @@ def test_every_key_of_our_yaml_has_a_meaning_beside_it() -> None:
 
 
 SILENT = {"name", "_target_", "defaults"}
+
+
+GROUPS = ("workload", "experiment")
+MEANT = [f"{g}={file.parent.name}/{file.stem}" for g in GROUPS for file in sorted((ROOT / "conf" / g).glob("*/*.yaml"))]
+
+
+@pytest.mark.parametrize("choice", MEANT)
+def test_a_rate_is_meant_for_the_batch_size_beside_it(choice: str) -> None:
+    """So that lr_scaling leaves a workload and a named run as they are."""
+    asked = request(choice, "lr_scaling=linear")
+    assert asked.lr_batch_size == asked.batch_size
+    assert growth(asked) == 1.0
+
+
+def test_a_rate_that_is_meant_for_no_batch_size_does_not_grow() -> None:
+    asked = request("lr_batch_size=null")
+    assert growth(asked) == 1.0
+    with pytest.raises(RequestError, match="lr_batch_size=None: lr_scaling=sqrt needs the batch size"):
+        growth(asked.model_copy(update={"lr_scaling": "sqrt"}))

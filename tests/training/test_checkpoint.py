@@ -308,8 +308,34 @@ def test_going_on_from_an_older_checkpoint_leaves_the_newer_line(tmp_path):
     folder = tmp_path / "run"
     threads.run(1, train, str(folder), "epochs=1", "steps=16", "checkpoint.every=8", "checkpoint.keep=9")
     older = folder / "checkpoints" / "step-00000008"
+    threads.run(1, train, str(folder), "epochs=1", "steps=8", f"resume={older}", "checkpoint.keep=9")
+    assert [path.name for path in saved(folder / "checkpoints")] == ["step-00000008", "step-00000016"]
+    assert json.loads((folder / "result.json").read_text())["steps"] == 8
     threads.run(1, train, str(folder), "epochs=1", "steps=9", f"resume={older}", "checkpoint.keep=9")
     assert [path.name for path in saved(folder / "checkpoints")] == ["step-00000008", "step-00000009"]
+
+
+def test_the_checkpoints_of_another_run_stay(tmp_path):
+    one, other = tmp_path / "one", tmp_path / "other"
+    for folder in (one, other):
+        threads.run(1, train, str(folder), "epochs=1", "steps=2")
+    before = (one / "result.json").read_text()
+    with pytest.raises(RequestError, match=r"run_dir=.*one: it holds checkpoints of a run"):
+        threads.run(1, train, str(one), "epochs=1", "steps=3", f"resume={other}")
+    assert [path.name for path in saved(one / "checkpoints")] == ["step-00000002"]
+    assert (one / "result.json").read_text() == before
+    link = tmp_path / "link"
+    link.symlink_to(one)
+    threads.run(1, train, str(one), "epochs=1", "steps=3", f"resume={link}")
+
+
+def test_the_best_stays_where_no_rule_is_given_any_more(tmp_path):
+    how = (str(tmp_path / "run"), "batch_size=1000", "evaluate.every=1", "checkpoint.keep=1")
+    threads.run(1, evaluating, *how, "epochs=2", *RISING)
+    threads.run(1, evaluating, *how, "epochs=3", "resume=latest", "shards=2")
+    assert [path.name for path in saved(tmp_path / "run" / "checkpoints")] == ["step-00000004", "step-00000012"]
+    threads.run(1, evaluating, *how, "epochs=4", "resume=latest", "shards=2", "checkpoint.best=min:loss")
+    assert "step-00000004" not in [path.name for path in saved(tmp_path / "run" / "checkpoints")]
 
 
 def test_the_best_of_another_run_is_not_this_one_s(tmp_path):

@@ -108,3 +108,10 @@ def test_the_first_pattern_counts():
 def test_a_pattern_that_fits_nothing_is_refused():
     with pytest.raises(RequestError, match=r"groups\.rates=heads\.\*: a pattern that fits .*, as head\.weight"):
         Groups(rates={"heads.*": 2.0}).refuse_idle(["head.weight", "body.bias"])
+
+
+def test_a_pattern_that_comes_first_for_no_parameter_is_a_wrong_request():
+    names = ["head.weight", "body.bias"]
+    with pytest.raises(RequestError, match=r"groups.rates=body.\*: .* the first counts, and \* stands before it"):
+        Groups(rates={"*": 0.5, "body.*": 0.0}).refuse_idle(names)
+    Groups(rates={"body.*": 0.0, "*": 0.5}).refuse_idle(names)
