@@ -205,9 +205,9 @@ class Trainer:
         self.parallel.guard.compare(self.position)
         self.clock.at(self.position, "checkpoint")
         if self._saved != self.position:
-            self.written()
             self._saved = self.position
             begin = time.perf_counter()
+            self.written()
             checkpoint = taken(self)
             if self.parallel.comm.rank == 0:
                 self.writer.write(checkpoint, before=self.record.commit, since=begin)
