@@ -149,8 +149,6 @@ def act(arguments: Arguments, world: World) -> None:
     """Show what an option asks for, or do the verb."""
     loader = Loader(search_path(arguments.config_dir))
     name, overrides, hydra = arguments.config_name, arguments.overrides, Hydra("distbp", loader)
-    if arguments.verb == "evaluate" and not (arguments.version or arguments.help or arguments.hydra_help):
-        overrides = [*of_checkpoint(hydra, loader, name, overrides), *overrides]
     if arguments.version:
         print("distbp", version("distbp"))
     elif arguments.help:
@@ -160,13 +158,21 @@ def act(arguments: Arguments, world: World) -> None:
     elif arguments.info:
         hydra.show_info(arguments.info, name, overrides)
     elif arguments.cfg:
+        overrides = asked_for(arguments, hydra, loader)
         hydra.show_cfg(name, overrides, arguments.cfg, package=None, resolve=arguments.resolve)
     elif arguments.verb == "data":
         config = hydra.compose_config(name, overrides, RunMode.RUN)
         data(arguments.operands, from_config(plain(config), overrides))
     else:
         verb = benchmark(arguments.operands) if arguments.verb == "bench" else arguments.verb
-        run(hydra, arguments, overrides, Task(verb, world))
+        run(hydra, arguments, asked_for(arguments, hydra, loader), Task(verb, world))
+
+
+def asked_for(arguments: Arguments, hydra: Hydra, loader: Loader) -> list[str]:
+    """The overrides; an evaluation has those of its run, too."""
+    if arguments.verb != "evaluate":
+        return arguments.overrides
+    return [*of_checkpoint(hydra, loader, arguments.config_name, arguments.overrides), *arguments.overrides]
 
 
 def run(hydra: Hydra, arguments: Arguments, overrides: list[str], task: Task) -> None:

@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Iterator
-from contextlib import nullcontext
 
 from torch import nn
 
@@ -41,25 +40,22 @@ class Check:
         self.wide = widened(module, loss, part)
         self.fallback = fallback
         self.precision = precision
-        self.program = self._build(*self.wide)
+        self.program = self._exact_program()
         self.twin = Interpreter(self.program.graph, self.program.plan)
 
     def sections(self) -> Iterator[Section]:
         """What is examined, under its title, one after the other."""
-        module, loss, part = self.wide
+        module, _, part = self.wide
         yield "every mapping, alone", list(maps.findings(self.twin, part.leaves(), drawn(part)))
         if not self.program.draws:
-            yield "the program", self._model(self.program, of_module(module, loss, within=in_float64))
+            yield "the program", self._model(self.program, self._exact())
             yield from self._rounding()
             return
         yield "the program", self._model(self.program, of_calls(module, self.twin))
         with evaluating(module), evaluating(self.given[0]):
-            program = self._build(*self.wide)
+            program = self._exact_program()
             if not program.draws:
-                yield (
-                    "the program, in evaluation mode",
-                    self._model(program, of_module(module, loss, within=in_float64)),
-                )
+                yield "the program, in evaluation mode", self._model(program, self._exact())
                 yield from self._rounding()
 
     def findings(self) -> Iterator[Finding]:
@@ -74,20 +70,28 @@ class Check:
     def _rounding(self) -> Iterator[Section]:
         module, loss, part = self.given
         if narrow(module):
-            exact = of_module(*self.wide[:2], within=in_float64).taped(self.wide[2]).gradients
+            exact = self._exact().taped(self.wide[2]).gradients
             program, reference = self._build(*self.given), of_module(module, loss, self.precision)
             yield "the program, in its own dtype", settled(rounding.findings(module, program, reference, part, exact))
 
     def _build(self, module: nn.Module, loss: Loss, part: Part) -> Program:
         inputs, tables = part.inputs, sparse_tables(module)
-        with in_float64() if module is self.wide[0] else nullcontext():
-            return build(
-                module,
-                loss,
-                inputs,
-                part.target,
-                fallback=self.fallback,
-                outputs=False,
-                tables=tables,
-                precision=self.precision,
-            )
+        return build(
+            module,
+            loss,
+            inputs,
+            part.target,
+            fallback=self.fallback,
+            outputs=False,
+            tables=tables,
+            precision=self.precision,
+        )
+
+    def _exact(self) -> Reference:
+        """The module itself, in float64."""
+        return of_module(*self.wide[:2], within=in_float64)
+
+    def _exact_program(self) -> Program:
+        """Its program, for the mode that it is in."""
+        with in_float64():
+            return self._build(*self.wide)

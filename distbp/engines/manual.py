@@ -84,7 +84,7 @@ class ManualEngine(Engine):
             return leave_zeros(self.emissions, destination, self._metric_sums, state)
         leaves = [*part.leaves(), *state]
         program = self._program(part, leaves, state)
-        ordered = tuple(program.emissions) == self.emissions
+        ordered = program.emissions == self.emissions
         complete = destination.complete if ordered else _later
         with torch.no_grad():
             ran = program.run(
@@ -149,7 +149,7 @@ class ManualEngine(Engine):
     def _keep(self, key: Key, program: Program) -> None:
         """Keep a program, and with it those of the last few settings."""
         if self._seen is None:
-            self._seen, self.emissions = program, tuple(program.emissions)  # an order that later programs keep
+            self._seen, self.emissions = program, program.emissions  # an order that later programs keep
         refuse_joined(name for name in program.emissions if name not in self.emissions)
         refuse_unmovable(program.moving, self.module)
         settings = dict.fromkeys(kept[0] for kept in self._programs)

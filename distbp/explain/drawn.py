@@ -34,16 +34,12 @@ def whole(example: Tensor) -> str:
     shape, dtype = tuple(example.shape), example.dtype
     if not example.numel():
         return f"torch.zeros({shape}, dtype={dtype})"
-    if example.dim() == 1 and example[0] == 0 and bool((example[1:] > example[:-1]).any()) and _rises(example):
+    if example.dim() == 1 and example[0] == 0 < example[-1] and bool((example[1:] >= example[:-1]).all()):
         return f"torch.tensor({literal(example.tolist())}, dtype={dtype})"
     if example.dim() == 2 and shape[1] <= SMALL:
         bounds = literal((example.amax(0) + 1).clamp(min=1).tolist())
         return f"(torch.rand({shape}, dtype=torch.float64) * torch.tensor({bounds})).to({dtype})"
     return f"torch.randint({max(int(example.max()) + 1, 1)}, {shape}, dtype={dtype})"
-
-
-def _rises(numbers: Tensor) -> bool:
-    return bool((numbers[1:] >= numbers[:-1]).all())
 
 
 def fixed(tensor: Tensor) -> str:

@@ -56,24 +56,14 @@ class ScatterMean(Map):
     """
 
     @staticmethod
-    def forward(  # noqa: PLR0917 - the arguments of torch's op
-        x: Tensor,
-        index: Tensor,
-        source: Tensor,
-        dim: int,
-        reduce: str,  # noqa: ARG004
-        include_self: bool = True,
-    ) -> tuple[Tensor, Any]:
-        ones = _remaining(torch.ones_like(x), index, dim, include_self)
-        count = added(ones, index, torch.ones_like(source), dim)
-        total = added(_remaining(x, index, dim, include_self), index, source, dim)
-        return total / count, (count, index, dim, include_self)
+    def forward(x: Tensor, index: Tensor, source: Tensor, **told: Any) -> tuple[Tensor, Any]:
+        count, saved = ScatterSum.forward(torch.ones_like(x), index, torch.ones_like(source), **told)
+        return ScatterSum.forward(x, index, source, **told)[0] / count, (count, saved)
 
     @staticmethod
     def vjp(saved: Any, d_y: Tensor) -> tuple[Any, ...]:
-        count, index, dim, include_self = saved
-        d = d_y / count
-        return _remaining(d, index, dim, include_self), None, torch.gather(d, dim, index)
+        count, of_sum = saved
+        return ScatterSum.vjp(of_sum, d_y / count)
 
 
 @register_map("aten.scatter_reduce.two", when=_by("amax", "amin"))

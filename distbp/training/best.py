@@ -11,38 +11,31 @@ class Best:
 
     def __init__(self, rule: str | None) -> None:
         self.rule = Rule("checkpoint.best", rule) if rule else None
-        self.step: int | None = None
-        self.value: float | None = None
-        self._former: dict[str, Any] = {}  # of another rule, before a break: kept until there is a new best
+        self._held: dict[str, Any] = {}  # of which rule, step and value; after a break perhaps of another rule
 
     def take(self, metrics: Mapping[str, float], *, step: int) -> bool:
         """Whether those of ``step`` are the best yet, the first of equals. RequestError if there is no such metric."""
         if self.rule is None:
             return False
         value = self.rule.value(metrics)
-        if better := self.rule.better(value, self.value):
-            self.step, self.value = step, value
+        best = self._held["value"] if self._held.get("of") == self.rule.text else None
+        if better := self.rule.better(value, best):
+            self._held = {"of": self.rule.text, "step": step, "value": value}
         return better
 
     def begin_anew(self) -> None:
         """Forget it: its checkpoint is not at hand."""
-        self.step = self.value = None
-        self._former = {}
+        self._held = {}
 
     @property
     def kept(self) -> int | None:
         """The step whose checkpoint is kept."""
-        return self.state().get("step")
+        return self._held.get("step")
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds of it."""
-        if self.rule is None or self.step is None:
-            return self._former
-        return {"of": self.rule.text, "step": self.step, "value": self.value}
+        return self._held
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a ``state``. One of another rule says only which checkpoint is kept until this one has a best."""
-        if state and self.rule and state["of"] == self.rule.text:
-            self.step, self.value = int(state["step"]), float(state["value"])
-        else:
-            self._former = dict(state)
+        self._held = {"of": state["of"], "step": int(state["step"]), "value": float(state["value"])} if state else {}

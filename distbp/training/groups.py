@@ -37,22 +37,28 @@ class Groups:
 
     def of(self, name: str, parameter: Tensor) -> Group:
         """The group of a parameter."""
-        rate = next((rate for pattern, rate in self.rates.items() if fnmatchcase(name, pattern)), 1.0)
+        first = self._first(name)
+        rate = 1.0 if first is None else self.rates[first]
         return Group(self.decay == "all" or parameter.dim() > 1, rate)
 
     def refuse_idle(self, names: Iterable[str]) -> None:
         """RequestError for a pattern that is the first to fit none of the parameters."""
-        left = names = list(names)
+        names = list(names)
+        counts = {self._first(name) for name in names}
         for pattern in self.rates:
-            fits = [name for name in names if fnmatchcase(name, pattern)]
-            if not fits:
+            if pattern in counts:
+                continue
+            fit = next((name for name in names if fnmatchcase(name, pattern)), None)
+            if fit is None:
                 allowed = f"a pattern that fits the name of a parameter is allowed, as {names[0]}"
-                raise RequestError("groups.rates", pattern, allowed)
-            if not {*fits} & {*left}:
-                earlier = next(other for other in self.rates if fnmatchcase(fits[0], other))
+            else:
+                earlier = self._first(fit)
                 allowed = f"of the patterns that fit a parameter the first counts, and {earlier} stands before it"
-                raise RequestError("groups.rates", pattern, allowed)
-            left = [name for name in left if name not in fits]
+            raise RequestError("groups.rates", pattern, allowed)
+
+    def _first(self, name: str) -> str | None:
+        """The pattern that counts for a parameter."""
+        return next((pattern for pattern in self.rates if fnmatchcase(name, pattern)), None)
 
 
 def grouped(members: Iterable[tuple[Hashable, Tensor]]) -> list[dict[str, Any]]:
